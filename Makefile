@@ -1,0 +1,50 @@
+# run · test · lint · bench: the only doors a newcomer needs. `make lock` renews the pinned requirements.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lint format browser screenshots lock
+.DEFAULT_GOAL := run
+
+run: .venv/.runtime
+	@exec $(BIN)/funnel up
+
+test: .venv/.tests browser lint
+	@exec $(BIN)/pytest
+
+lint: .venv/.tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/funnel check
+
+format: .venv/.tests
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+browser: .venv/.tests
+	@$(BIN)/python -m tests.browser
+
+screenshots: .venv/.tests browser
+	@SCREENSHOTS=docs/screenshots $(BIN)/pytest tests/service -k browser
+
+lock: .venv/.tests
+	@$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --no-emit-options --upgrade -o requirements.txt pyproject.toml
+	@$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --no-emit-options --upgrade --extra test -c requirements.txt -o requirements-test.txt pyproject.toml
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer is needed. Install it, or name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing. On Debian: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/.runtime: requirements.txt pyproject.toml | .venv/bin/python
+	@echo "Installing the service into .venv (about a minute, once) …"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+.venv/.tests: requirements-test.txt .venv/.runtime
+	@echo "Installing the test tools into .venv …"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-test.txt
+	@touch $@

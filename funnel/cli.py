@@ -1,0 +1,127 @@
+"""The command line. Each command is a few lines."""
+
+import asyncio
+import logging
+import sys
+import time
+from pathlib import Path
+
+import click
+import structlog
+
+from funnel import balance, content, leash
+from funnel.flow.publish import publish
+from funnel.keyring import KeyringError
+from funnel.runtime import Runtime, assemble
+from funnel.settings import Settings, SettingsError, load
+from funnel.store.db import migrate
+
+
+class _Says(click.Group):
+    """Turns what an operator can mend into one sentence instead of a traceback."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except (SettingsError, KeyringError) as error:
+            raise click.ClickException(str(error)) from None
+        except content.ContentError as error:
+            raise click.ClickException("The content has problems:\n" + str(error)) from None
+
+
+@click.group(cls=_Says, help="A quiz that leads to a timed email course.")
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+@main.command(help="Run everything here: web, worker, an embedded Valkey.")
+def up() -> None:
+    from funnel.up import up as run_up
+
+    settings = load()
+    release(settings)
+    mails = f" · mails: {settings.base_url}/outbox" if settings.mail == "outbox" else ""
+    run_up(settings, f"Open {settings.base_url}{mails} · Ctrl-C stops everything")
+
+
+@main.command(help="Run the web process.")
+def web() -> None:
+    import uvicorn
+
+    from funnel.web.app import create_app
+
+    leash.hold()
+    settings = load()
+    runtime = assemble(settings)
+    uvicorn.run(
+        create_app(runtime),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=8,
+    )
+    runtime.close()
+
+
+@main.command(help="Run the worker process.")
+def worker() -> None:
+    from arq.worker import create_worker
+    from redis.exceptions import RedisError
+
+    from funnel.worker import worker_settings
+
+    leash.hold()
+    settings = load()
+    if not settings.redis_url:
+        raise SettingsError("The worker needs REDIS_URL; `funnel up` brings a Valkey of its own.")
+    while True:
+        # An error of Redis ends arq's loop for good: begin it anew.
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        try:
+            create_worker(worker_settings(settings.redis_url)).run()
+        except (RedisError, OSError) as error:
+            click.echo(f"Redis does not answer ({type(error).__name__}); trying again.", err=True)
+            time.sleep(1)
+        else:
+            return
+
+
+@main.command(name="migrate", help="Bring the database up to date and store the content as a revision.")
+def migrate_command() -> None:
+    for funnel, revision in release(load()).items():
+        click.echo(f"{funnel}: revision {revision[:12]}")
+
+
+@main.command(help="Read the content and print every problem.")
+@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
+def check(root: Path | None) -> None:
+    folder = root or load().content
+    problems = []
+    for name in content.names(folder):
+        try:
+            funnel = content.parse(name, content.read_folder(folder, name))
+        except content.ContentError as error:
+            problems += error.problems
+        else:
+            problems += balance.problems(funnel)
+    for problem in problems:
+        click.echo(str(problem))
+    if problems:
+        sys.exit(1)
+    click.echo(f"No problems in {', '.join(content.names(folder)) or 'no funnels'}.")
+
+
+def release(settings: Settings) -> dict[str, str]:
+    """Migrations, and the content as a revision when it is new."""
+    runtime: Runtime = assemble(settings)
+    try:
+        migrate(runtime.tools.engine)
+        return publish(runtime.tools, settings.content, runtime.now_ms())
+    finally:
+        runtime.close()

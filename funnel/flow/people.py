@@ -1,0 +1,67 @@
+"""What is sealed about a person, and how it is opened: the only place where keys meet subscribers."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection
+
+from funnel.keyring import Keyring, new_key, seal, unseal
+from funnel.store import subscribers
+from funnel.store.tables import Record
+
+
+@dataclass(frozen=True)
+class Person:
+    """What we know somebody by. `first_name` may be empty."""
+
+    address: str
+    first_name: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asked for when signing up, sealed until confirmed. `pattern` is the result or the own choice."""
+
+    first_name: str
+    pattern: str
+    secondary: str | None
+    zone: str
+    locale: str
+
+
+def seal_person(key: bytes, address_hash: bytes, person: Person) -> bytes:
+    return seal(key, json.dumps(asdict(person)).encode(), b"person" + address_hash)
+
+
+def open_person(key: bytes, address_hash: bytes, sealed: bytes) -> Person:
+    return Person(**json.loads(unseal(key, sealed, b"person" + address_hash)))
+
+
+def seal_request(key: bytes, address_hash: bytes, request: Request) -> bytes:
+    return seal(key, json.dumps(asdict(request)).encode(), b"request" + address_hash)
+
+
+def open_request(key: bytes, address_hash: bytes, sealed: bytes) -> Request:
+    return Request(**json.loads(unseal(key, sealed, b"request" + address_hash)))
+
+
+def key_for(connection: Connection, keyring: Keyring, subscriber: Record) -> bytes:
+    """A subscriber's own key. Raises LookupError once it has been erased."""
+    found = subscribers.key_of(connection, subscriber.id)
+    if not found:
+        raise LookupError("the key was erased")
+    return keyring.unwrap(*found, subscriber.address_hash)
+
+
+def enter(connection: Connection, keyring: Keyring, address: str, zone: str, locale: str, now_ms: int) -> Record:
+    """The subscriber of this address, known already or new and pending."""
+    hashes = keyring.address_hashes(address)
+    known = subscribers.by_hash(connection, hashes)
+    if known:
+        return known
+    key, current = new_key(), hashes[0]
+    sealed = seal_person(key, current, Person(address, ""))
+    subscribers.add(connection, current, sealed, keyring.wrap(key, current), zone, locale, now_ms)
+    found = subscribers.by_hash(connection, hashes)
+    assert found is not None
+    return found

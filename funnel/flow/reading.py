@@ -1,0 +1,41 @@
+"""A lesson as a page: the same blocks as in the mail, without anything personal but the reader's own links."""
+
+from dataclasses import dataclass
+
+from funnel.core import links
+from funnel.core.lesson import fill, segment_traits, visible
+from funnel.core.links import Use
+from funnel.core.sequence import Funnel
+from funnel.flow.compose import lesson_statics
+from funnel.flow.tools import Tools
+from funnel.markdown import to_html
+from funnel.store import batches, subscribers
+from funnel.store.db import reading
+
+
+@dataclass(frozen=True)
+class LessonPage:
+    """`blocks` are (kind, sanitized HTML)."""
+
+    funnel: Funnel
+    subject: str
+    blocks: list[tuple[str, str]]
+
+
+def lesson_page(tools: Tools, delivery_id: int) -> LessonPage | None:
+    """The lesson of a delivery, in the revision and segment in which it was sent; None when there is no such thing."""
+    with reading(tools.engine) as connection:
+        sent = batches.delivery_by_id(connection, delivery_id)
+        if not sent or not subscribers.key_of(connection, sent.subscriber_id):
+            return None
+        funnel = tools.funnel(connection, sent.revision_id)
+    found = funnel.lesson(sent.lesson_key)
+    assert found is not None, "a revision never changes"
+    source = found[1].source
+    choose = links.token(tools.keyring.link_key, Use.CHOOSE, delivery_id)
+    # The name stays out: a forwarded link should not tell whose it was. Its fallback stands in.
+    values = {**lesson_statics(tools, funnel), "first_name": "", "choose_url": f"/{Use.CHOOSE}/{choose}"}
+    shown = visible(source.blocks, segment_traits(sent.segment), funnel.educator.complete)
+    return LessonPage(
+        funnel, fill(source.subject, values), [(block.kind, to_html(fill(block.markdown, values))) for block in shown]
+    )

@@ -1,0 +1,116 @@
+"""From a request to a confirmed reader. Every public call does the same for every address."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from funnel.core import links
+from funnel.core.consent import Action, wording_hash
+from funnel.core.sequence import Funnel
+from funnel.flow import course, people
+from funnel.flow.people import Person, Request
+from funnel.flow.tools import Tools
+from funnel.store import revisions, signups, subscribers
+from funnel.store.db import reading, writing
+
+CONFIRM_MS = 72 * 3_600_000
+LIFTED_BY_CONFIRMING = ("unsubscribed", "erased")
+
+
+class Link(StrEnum):
+    """What a confirm link finds."""
+
+    OPEN = "open"
+    EXPIRED = "expired"
+    DONE = "done"
+    REPLACED = "replaced"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Confirmable:
+    """A confirm link's sign-up: `funnel` is None only for an unknown link."""
+
+    state: Link
+    funnel: Funnel | None = None
+    signup_id: int | None = None
+
+
+def sign_up(
+    tools: Tools, revision_id: str, address: str, request: Request, now_ms: int, corrects: int | None = None
+) -> int:
+    """Records a request and its consents, and asks the worker for a confirm mail. Returns the sign-up's id.
+
+    `corrects` is an earlier sign-up of the same browser that went to a mistyped address; it is withdrawn. Nothing of a
+    known subscriber changes before the request is confirmed.
+    """
+    with writing(tools.engine) as connection:
+        funnel = tools.funnel(connection, revision_id)
+        reader = people.enter(connection, tools.keyring, address, request.zone, request.locale, now_ms)
+        if corrects is not None:
+            earlier = signups.by_id(connection, corrects)
+            if earlier and earlier.subscriber_id != reader.id and signups.close(connection, corrects, signups.REPLACED):
+                signups.drop_notices(connection, corrects, "corrected")
+        key = people.key_for(connection, tools.keyring, reader)
+        sealed = people.seal_request(key, reader.address_hash, request)
+        signup_id = signups.add(connection, reader.id, funnel.name, revision_id, sealed, now_ms)
+        wordings = {purpose: wording_hash(text) for purpose, text in funnel.wordings.items()}
+        signups.record_consents(
+            connection, reader.id, signup_id, wordings, revision_id, request.locale, Action.GIVEN, now_ms
+        )
+        signups.request_notice(connection, reader.id, signup_id, funnel.name, "confirm", now_ms)
+        return signup_id
+
+
+def ask_again(tools: Tools, signup_id: int, now_ms: int) -> None:
+    """Asks for another confirm mail, if the sign-up is still open. The worker limits how often one is sent."""
+    with writing(tools.engine) as connection:
+        found = signups.by_id(connection, signup_id)
+        if found and found.state == signups.PENDING:
+            signups.request_notice(connection, found.subscriber_id, signup_id, found.funnel, "confirm", now_ms)
+
+
+def look_at(tools: Tools, token: str, now_ms: int) -> Confirmable:
+    """What a confirm link would do. Changes nothing."""
+    hash_ = links.token_hash(token)
+    with reading(tools.engine) as connection:
+        notice = signups.by_token(connection, hash_) if hash_ else None
+        if not notice:
+            return Confirmable(Link.UNKNOWN)
+        _, funnel = tools.current(connection)[notice.funnel]
+        state = {signups.CONFIRMED: Link.DONE, signups.REPLACED: Link.REPLACED}.get(notice.signup_state, Link.OPEN)
+        if state == Link.OPEN and notice.expires_ms <= now_ms:
+            state = Link.EXPIRED
+        return Confirmable(state, funnel, notice.signup_id)
+
+
+def confirm(tools: Tools, token: str, now_ms: int) -> Confirmable:
+    """Confirms the sign-up behind an open link and enrolls its reader; the first lesson is due at once."""
+    seen = look_at(tools, token, now_ms)
+    if seen.state != Link.OPEN or seen.signup_id is None:
+        return seen
+    with writing(tools.engine) as connection:
+        asked = signups.by_id(connection, seen.signup_id)
+        reader = asked and subscribers.by_id(connection, asked.subscriber_id, lock=True)
+        if not asked or not reader or not asked.sealed or not signups.close(connection, asked.id, signups.CONFIRMED):
+            return replace(seen, state=Link.DONE)
+        key = people.key_for(connection, tools.keyring, reader)
+        request = people.open_request(key, reader.address_hash, asked.sealed)
+        address = people.open_person(key, reader.address_hash, reader.sealed).address
+        sealed = people.seal_person(key, reader.address_hash, Person(address, request.first_name))
+        subscribers.activate(connection, reader.id, sealed, request.zone, request.locale, now_ms)
+        subscribers.lift(connection, tools.keyring.address_hashes(address), LIFTED_BY_CONFIRMING)
+        wordings = signups.given_wordings(connection, asked.id)
+        signups.record_consents(
+            connection, reader.id, asked.id, wordings, asked.revision_id, request.locale, Action.CONFIRMED, now_ms
+        )
+        signups.replace_others(connection, reader.id, asked.funnel)
+        active = subscribers.by_id(connection, reader.id)
+        _, funnel = tools.current(connection)[asked.funnel]
+        assert active is not None
+        course.enroll(connection, tools, active, funnel, request.pattern, request.secondary, now_ms)
+        return replace(seen, state=Link.DONE)
+
+
+def current_revision(tools: Tools, funnel_name: str) -> str:
+    with reading(tools.engine) as connection:
+        return revisions.current(connection)[funnel_name]

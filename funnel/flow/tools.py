@@ -1,0 +1,73 @@
+"""What the use cases work with. Wired in funnel/runtime.py; nothing here reads the environment or a clock."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from funnel import content
+from funnel.core.lesson import Source
+from funnel.core.schedule import DAY_MS
+from funnel.core.sequence import Funnel
+from funnel.keyring import Keyring
+from funnel.mail.compile import Layouts, Template
+from funnel.store import revisions
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class Cache(Generic[_K, _V]):
+    """Keeps the `size` values used last. Safe between threads in that a race only computes twice."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held: OrderedDict[_K, _V] = OrderedDict()
+
+    def get(self, key: _K, make: Callable[[], _V]) -> _V:
+        if key in self._held:
+            return self._held[key]
+        made = make()
+        self._held[key] = made
+        while len(self._held) > self._size:
+            self._held.popitem(last=False)
+        return made
+
+
+@dataclass(frozen=True)
+class Tools:
+    """`batch_size` and `wait_for_unknown_ms` are policies; `notices` are the service mails by kind."""
+
+    engine: Engine
+    keyring: Keyring
+    layouts: Layouts
+    notices: Mapping[str, Source]
+    base_url: str
+    day_ms: int = DAY_MS
+    lease_ms: int = 15_000
+    batch_size: int = 200
+    repeat_unknowns: bool = True
+    _funnels: Cache[str, Funnel] = field(default_factory=lambda: Cache(64))
+    _templates: Cache[tuple[str, str, str], Template] = field(default_factory=lambda: Cache(2048))
+
+    def funnel(self, connection: Connection, revision_id: str) -> Funnel:
+        """The funnel as it stood in a revision. Raises LookupError when there is no such revision."""
+
+        def load() -> Funnel:
+            found = revisions.files(connection, revision_id)
+            if not found:
+                raise LookupError("no such revision")
+            return content.parse(*found)
+
+        return self._funnels.get(revision_id, load)
+
+    def current(self, connection: Connection) -> dict[str, tuple[str, Funnel]]:
+        """funnel name → (revision id, funnel), as published now."""
+        return {name: (id_, self.funnel(connection, id_)) for name, id_ in revisions.current(connection).items()}
+
+    def lesson_template(
+        self, revision_id: str, funnel: Funnel, key: str, segment: str, make: Callable[[], Template]
+    ) -> Template:
+        return self._templates.get((revision_id, f"{funnel.name}/{key}", segment), make)

@@ -1,0 +1,203 @@
+"""The shapes of the TOML files of a funnel. Unknown keys and wrong types are problems; places are key paths."""
+
+from datetime import date, time
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from funnel.core.schedule import DAY_MS, HOUR_MS, is_zone
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
+LONGEST_WAIT_DAYS = 366
+
+
+def _one_line(value: str) -> str:
+    if not value.strip() or any(ord(char) < 32 for char in value):
+        raise ValueError("must be one line of text, not empty")
+    return value.strip()
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value.strip()
+
+
+def _key(value: str) -> str:
+    if not value.isascii() or not value.replace("-", "").isalnum() or value != value.lower():
+        raise ValueError("must be lower-case letters, digits and hyphens")
+    return value
+
+
+def _zone(value: str) -> str:
+    if not is_zone(value):
+        raise ValueError("is not a time zone; write one like Europe/Berlin")
+    return value
+
+
+def _https(value: str) -> str:
+    if not value.startswith("https://"):
+        raise ValueError("must start with https://")
+    return value
+
+
+def _wait_ms(value: Any) -> int:
+    number, _, unit = str(value).partition(" ")
+    units = {"hour": HOUR_MS, "hours": HOUR_MS, "day": DAY_MS, "days": DAY_MS}
+    if not number.isdecimal() or unit not in units:
+        raise ValueError('must be like "2 days" or "6 hours"')
+    if int(number) * units[unit] > LONGEST_WAIT_DAYS * DAY_MS:
+        raise ValueError(f"must be at most {LONGEST_WAIT_DAYS} days")
+    return int(number) * units[unit]
+
+
+def _clock(value: Any) -> time:
+    try:
+        return time.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError('must be a local time like "08:30"') from None
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+Text = Annotated[str, AfterValidator(_text)]
+Key = Annotated[str, AfterValidator(_key)]
+Zone = Annotated[str, AfterValidator(_zone)]
+Https = Annotated[str, AfterValidator(_https)]
+WaitMs = Annotated[int, BeforeValidator(_wait_ms)]
+Clock = Annotated[time, BeforeValidator(_clock)]
+
+
+class Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ControllerForm(Form):
+    name: Line
+    postal_address: Line
+    contact: Line
+
+
+class SenderForm(Form):
+    name: Line
+    address: Line
+    replies: Text
+
+
+class ReviewForm(Form):
+    author: Line
+    reviewer: str
+    date: date
+
+
+class EducatorForm(Form):
+    name: str = ""
+    credentials: str = ""
+    offer: str = ""
+    price: str = ""
+    touch: str = ""
+    url: str = ""
+
+
+class ConsentForm(Form):
+    sensitive: Text
+    course: Text
+    course_educator: Text
+
+
+class FunnelForm(Form):
+    slug: Key
+    title: Line
+    locale: Key
+    timezone: Zone
+    patterns: Annotated[list[Key], Field(min_length=2)]
+    leave_to: Https
+    controller: ControllerForm
+    sender: SenderForm
+    review: ReviewForm
+    educator: EducatorForm = EducatorForm()
+    consent: ConsentForm
+
+
+class AnswerForm(Form):
+    key: Key
+    text: Line
+    because: Line
+    weights: dict[str, Annotated[int, Field(ge=1, le=100)]] = {}
+    at_ease: bool = False
+
+
+class QuestionForm(Form):
+    key: Key
+    text: Line
+    channel: Literal["thought", "body", "action", "words"]
+    answers: Annotated[list[AnswerForm], Field(min_length=2)]
+
+
+class OutcomeForm(Form):
+    name: Line
+    text: Text
+
+
+class QuizForm(Form):
+    opening: Text
+    minimum_answers: Annotated[int, Field(ge=1)]
+    at_ease: Annotated[float, Field(gt=0, le=100)]
+    too_close: Annotated[float, Field(gt=0, le=100)]
+    secondary_within: Annotated[float, Field(gt=0, le=100)]
+    outcomes: dict[Literal["too-close", "at-ease", "too-few"], OutcomeForm]
+    questions: Annotated[list[QuestionForm], Field(min_length=1, max_length=50)]
+
+
+class LessonForm(Form):
+    key: Key
+    email: Line
+    wait: WaitMs
+    at: Clock | None = None
+    days: Annotated[list[Weekday], Field(min_length=1)] = Field(default_factory=lambda: list(WEEKDAYS))
+
+
+class PatternForm(Form):
+    name: Line
+    protects_by: Line
+    promise: Line
+    summary: Text
+    purpose: Text
+    before: Text
+    during: Text
+    after: Text
+    costs: Text
+    needs: Text
+    practice: Text
+    lessons: Annotated[list[LessonForm], Field(min_length=1, max_length=400)]
+
+
+class HelpKindForm(Form):
+    name: Line
+    what: Line
+    find: Line
+
+
+class HelpEntryForm(Form):
+    country: Line
+    name: Line
+    contact: Line
+    url: Https
+    source: Https
+    checked: date
+
+
+class SupportForm(Form):
+    intro: Text
+    kinds: list[HelpKindForm]
+    entries: list[HelpEntryForm] = []
+
+
+class MailForm(Form):
+    subject: Line
+    preview: Line
+
+
+class PageForm(Form):
+    title: Line
+    description: Line

@@ -1,0 +1,67 @@
+"""The composition root: settings become the parts that everything works with. The only place that wires."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from funnel import content
+from funnel.core.delivery import Unknowns
+from funnel.core.lesson import NOTICE_FIELDS, Source
+from funnel.flow.tools import Tools
+from funnel.keyring import Keyring
+from funnel.mail.compile import Layouts
+from funnel.mail.outbox import Outbox
+from funnel.mail.provider import Provider
+from funnel.mail.sendgrid import SendGrid
+from funnel.mail.smtp import Smtp
+from funnel.settings import Settings
+from funnel.store.db import open_engine
+
+NOTICES = ("confirm", "already")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    settings: Settings
+    tools: Tools
+    provider: Provider
+
+    @staticmethod
+    def now_ms() -> int:
+        """The clock. Read once per request or job, and passed down."""
+        return time.time_ns() // 1_000_000
+
+    def close(self) -> None:
+        self.provider.close()
+        self.tools.engine.dispose()
+
+
+def assemble(settings: Settings) -> Runtime:
+    """Everything, ready to use. Raises KeyringError or ContentError when a part cannot be."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    provider = _provider(settings)
+    tools = Tools(
+        engine=open_engine(settings.database_url),
+        keyring=Keyring.parse(settings.keys) if settings.keys else Keyring.from_file(settings.home / "keyring"),
+        layouts=Layouts(settings.content / "emails"),
+        notices={kind: _notice(settings.content, kind) for kind in NOTICES},
+        base_url=settings.base_url,
+        day_ms=settings.day_ms,
+        lease_ms=settings.lease_ms,
+        batch_size=provider.batch_size,
+        repeat_unknowns=provider.unknowns == Unknowns.REPEAT,
+    )
+    return Runtime(settings, tools, provider)
+
+
+def _provider(settings: Settings) -> Provider:
+    if settings.mail == "outbox":
+        return Outbox(settings.home / "outbox", settings.batch_size)
+    if settings.mail == "sendgrid":
+        return SendGrid(settings.sendgrid_key, settings.sendgrid_url, settings.batch_size)
+    return Smtp(settings.mail)
+
+
+def _notice(root: Path, kind: str) -> Source:
+    path = f"emails/service/{kind}.md"
+    return content.parse_mail(path, (root / path).read_bytes(), NOTICE_FIELDS)

@@ -1,0 +1,117 @@
+"""Settings. The only place that reads the environment."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from funnel.core.schedule import DAY_MS, HOUR_MS
+
+ROOT = Path(__file__).resolve().parent.parent
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": HOUR_MS}
+
+
+class SettingsError(ValueError):
+    """A setting is missing or malformed. The message names it, says what to do, and holds no value."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Durations are in milliseconds. Secrets are left out of repr by never being logged: log no Settings."""
+
+    home: Path
+    content: Path
+    database_url: str
+    redis_url: str | None
+    host: str
+    port: int
+    base_url: str
+    keys: str | None
+    mail: str
+    sendgrid_key: str
+    sendgrid_url: str
+    batch_size: int
+    day_ms: int
+    lease_ms: int
+    token: str | None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is our own file below `home`."""
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def secure(self) -> bool:
+        return self.base_url.startswith("https://")
+
+    @property
+    def local_mail(self) -> bool:
+        """Whether mail goes no further than this machine."""
+        if self.mail == "outbox":
+            return True
+        return urlsplit(self.sendgrid_url if self.mail == "sendgrid" else self.mail).hostname in LOOPBACK
+
+
+def load(env: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in `env`. Raises SettingsError."""
+    home = Path(env.get("FUNNEL_HOME") or "var").absolute()
+    port = _number(env, "PORT", 8000, 1, 65535)
+    settings = Settings(
+        home=home,
+        content=Path(env.get("FUNNEL_CONTENT") or ROOT).absolute(),
+        database_url=env.get("DATABASE_URL") or f"sqlite:///{home / 'funnel.db'}",
+        redis_url=env.get("REDIS_URL"),
+        host=env.get("FUNNEL_HOST") or ("0.0.0.0" if env.get("DATABASE_URL") else "127.0.0.1"),  # noqa: S104
+        port=port,
+        base_url=(env.get("FUNNEL_BASE_URL") or f"http://127.0.0.1:{port}").rstrip("/"),
+        keys=env.get("FUNNEL_KEYS"),
+        mail=env.get("FUNNEL_MAIL") or "outbox",
+        sendgrid_key=env.get("SENDGRID_API_KEY") or "",
+        sendgrid_url=(env.get("SENDGRID_API_URL") or "https://api.sendgrid.com").rstrip("/"),
+        batch_size=_number(env, "FUNNEL_BATCH", 200, 1, 1000),
+        day_ms=_duration(env, "FUNNEL_DAY", DAY_MS),
+        lease_ms=_duration(env, "FUNNEL_LEASE", 15_000),
+        token=env.get("FUNNEL_TOKEN"),
+    )
+    _check(settings, env)
+    return settings
+
+
+def _check(settings: Settings, env: Mapping[str, str]) -> None:
+    scheme = settings.mail.partition(":")[0]
+    if scheme not in ("outbox", "smtp", "sendgrid"):
+        raise SettingsError("FUNNEL_MAIL must be outbox, smtp://user:password@host:port or sendgrid")
+    if scheme == "sendgrid" and not settings.sendgrid_key:
+        raise SettingsError("FUNNEL_MAIL=sendgrid needs SENDGRID_API_KEY")
+    if scheme == "smtp" and not urlsplit(settings.mail).hostname:
+        raise SettingsError("FUNNEL_MAIL must name a host: smtp://user:password@host:port")
+    if urlsplit(settings.base_url).scheme not in ("http", "https") or not urlsplit(settings.base_url).hostname:
+        raise SettingsError("FUNNEL_BASE_URL must be the address people see, like https://notes.example.org")
+    if env.get("DATABASE_URL"):
+        for name in ("FUNNEL_MAIL", "FUNNEL_KEYS"):
+            if not env.get(name):
+                raise SettingsError(
+                    f"with DATABASE_URL set, {name} is required: a disk that vanishes must hold nothing"
+                )
+    if settings.day_ms != DAY_MS and not settings.local_mail:
+        raise SettingsError("FUNNEL_DAY is for demonstrations: it works only with a mail provider on this machine")
+
+
+def _number(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise SettingsError(f"{name} must be a whole number from {least} to {most}")
+    return int(text)
+
+
+def _duration(env: Mapping[str, str], name: str, default_ms: int) -> int:
+    text = env.get(name)
+    if not text:
+        return default_ms
+    found = re.fullmatch(r"([0-9]{1,6})(ms|s|m|h)", text)
+    if not found or not int(found[1]):
+        raise SettingsError(f"{name} must be a duration like 2s, 15m or 24h")
+    return int(found[1]) * _UNITS_MS[found[2]]

@@ -1,0 +1,148 @@
+"""Sign-ups, the consents they carry, and the notices that answer them."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import Connection, func, select
+
+from funnel.core.consent import Action
+from funnel.store.tables import Record, consent, notice, signup, wording
+
+PENDING = "pending"
+CONFIRMED = "confirmed"
+REPLACED = "replaced"
+REQUESTED = "requested"
+
+
+def add(connection: Connection, subscriber_id: int, funnel: str, revision_id: str, sealed: bytes, now_ms: int) -> int:
+    row = {
+        "subscriber_id": subscriber_id,
+        "funnel": funnel,
+        "revision_id": revision_id,
+        "sealed": sealed,
+        "state": PENDING,
+        "created_ms": now_ms,
+    }
+    return int(connection.scalars(signup.insert().values(row).returning(signup.c.id)).one())
+
+
+def by_id(connection: Connection, signup_id: int) -> Record | None:
+    return connection.execute(select(signup).where(signup.c.id == signup_id)).one_or_none()
+
+
+def close(connection: Connection, signup_id: int, state: str) -> bool:
+    """Ends a pending sign-up and forgets what it held. False when it was not pending any more."""
+    pending = (signup.c.id == signup_id) & (signup.c.state == PENDING)
+    return bool(connection.execute(signup.update().where(pending).values(state=state, sealed=None)).rowcount)
+
+
+def replace_others(connection: Connection, subscriber_id: int, funnel: str) -> None:
+    """Closes every pending sign-up of this person in this funnel."""
+    pending = (signup.c.subscriber_id == subscriber_id) & (signup.c.funnel == funnel) & (signup.c.state == PENDING)
+    connection.execute(signup.update().where(pending).values(state=REPLACED, sealed=None))
+
+
+def record_consents(
+    connection: Connection,
+    subscriber_id: int,
+    signup_id: int | None,
+    wordings: Mapping[str, str],
+    revision_id: str,
+    locale: str,
+    action: Action,
+    now_ms: int,
+) -> None:
+    """Appends one row per purpose; `wordings` maps purposes to wording hashes."""
+    shared = {
+        "subscriber_id": subscriber_id,
+        "signup_id": signup_id,
+        "revision_id": revision_id,
+        "locale": locale,
+        "action": action,
+        "at_ms": now_ms,
+    }
+    rows = [{**shared, "purpose": purpose, "wording_hash": hash_} for purpose, hash_ in wordings.items()]
+    connection.execute(consent.insert(), rows)
+
+
+def given_wordings(connection: Connection, signup_id: int) -> dict[str, str]:
+    """purpose → wording hash, as agreed to in this sign-up."""
+    rows = connection.execute(
+        select(consent.c.purpose, consent.c.wording_hash).where(
+            consent.c.signup_id == signup_id, consent.c.action == Action.GIVEN
+        )
+    )
+    return {row.purpose: row.wording_hash for row in rows}
+
+
+def last_consents(connection: Connection, subscriber_id: int) -> list[Record]:
+    """The latest row of each purpose: (purpose, action, wording_hash, revision_id, locale, signup_id)."""
+    latest = (
+        select(func.max(consent.c.id)).where(consent.c.subscriber_id == subscriber_id).group_by(consent.c.purpose)
+    ).scalar_subquery()
+    return list(connection.execute(select(consent).where(consent.c.id.in_(latest)).order_by(consent.c.id)))
+
+
+def wording_text(connection: Connection, hash_: str) -> str | None:
+    return connection.scalar(select(wording.c.text).where(wording.c.hash == hash_))
+
+
+def request_notice(
+    connection: Connection, subscriber_id: int, signup_id: int, funnel: str, kind: str, now_ms: int
+) -> int:
+    row = {
+        "subscriber_id": subscriber_id,
+        "signup_id": signup_id,
+        "funnel": funnel,
+        "kind": kind,
+        "state": REQUESTED,
+        "created_ms": now_ms,
+    }
+    return int(connection.scalars(notice.insert().values(row).returning(notice.c.id)).one())
+
+
+def drop_notices(connection: Connection, signup_id: int, reason: str) -> None:
+    """Skips what has been requested for a sign-up and not been planned yet."""
+    waiting = (notice.c.signup_id == signup_id) & (notice.c.state == REQUESTED)
+    connection.execute(notice.update().where(waiting).values(state="skipped", reason=reason))
+
+
+def requested(connection: Connection, limit: int) -> Sequence[Record]:
+    """Notices that nobody has planned yet, oldest first."""
+    found = select(notice).where(notice.c.state == REQUESTED).order_by(notice.c.id).limit(limit)
+    return connection.execute(found.with_for_update(skip_locked=True)).all()
+
+
+def any_requested(connection: Connection) -> bool:
+    return connection.scalar(select(notice.c.id).where(notice.c.state == REQUESTED).limit(1)) is not None
+
+
+def sent_since(connection: Connection, subscriber_ids: Collection[int], since_ms: int) -> dict[int, int]:
+    """subscriber → how many notices have been planned for them since then."""
+    found = (
+        select(notice.c.subscriber_id, func.count().label("count"))
+        .where(
+            notice.c.subscriber_id.in_(subscriber_ids), notice.c.batch_id.is_not(None), notice.c.created_ms >= since_ms
+        )
+        .group_by(notice.c.subscriber_id)
+    )
+    return {subscriber_id: int(count) for subscriber_id, count in connection.execute(found)}
+
+
+def skip_notice(connection: Connection, notice_id: int, reason: str) -> None:
+    connection.execute(notice.update().where(notice.c.id == notice_id).values(state="skipped", reason=reason))
+
+
+def plan_notice(connection: Connection, notice_id: int, batch_id: int) -> None:
+    connection.execute(notice.update().where(notice.c.id == notice_id).values(state=None, batch_id=batch_id))
+
+
+def keep_token(connection: Connection, notice_id: int, token_hash: bytes, expires_ms: int) -> None:
+    kept = notice.update().where(notice.c.id == notice_id)
+    connection.execute(kept.values(token_hash=token_hash, expires_ms=expires_ms))
+
+
+def by_token(connection: Connection, token_hash: bytes) -> Record | None:
+    """The notice with this token, with its sign-up: (notice columns…, signup_state)."""
+    joined = notice.join(signup, signup.c.id == notice.c.signup_id)
+    found = select(notice, signup.c.state.label("signup_state")).select_from(joined)
+    return connection.execute(found.where(notice.c.token_hash == token_hash)).one_or_none()

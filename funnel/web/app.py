@@ -1,0 +1,53 @@
+"""The application: one factory, and the whole map of its addresses."""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from funnel.runtime import Runtime
+from funnel.web import joining, operator, pages, reader, visitor
+from funnel.web.guard import Guard, TooLarge
+from funnel.web.visit import Site, view
+
+GET, BOTH, POST = ["GET"], ["GET", "POST"], ["POST"]
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/", view(visitor.front), methods=GET),
+        Route("/healthz", view(operator.healthz), methods=GET),
+        Route("/readyz", view(operator.readyz), methods=GET),
+        Route("/outbox", view(operator.outbox), methods=GET),
+        Route("/outbox/{name}", view(operator.outbox_mail), methods=GET),
+        Route("/outbox/{name}/html", view(operator.outbox_html), methods=GET),
+        Route("/leave", view(visitor.leave), methods=POST),
+        Route("/c/{token}", view(joining.confirm), methods=BOTH),
+        Route("/c/{token}/again", view(joining.confirm_again), methods=POST),
+        Route("/r/{token}", view(reader.read), methods=GET),
+        Route("/u/{token}", view(reader.unsubscribe), methods=BOTH),
+        Route("/u/{token}/undo", view(reader.undo), methods=POST),
+        Route("/o/{token}", view(reader.choose), methods=BOTH),
+        Mount("/static", StaticFiles(directory=pages.STATIC)),
+        Route("/{slug}", view(visitor.landing), methods=GET),
+        Route("/{slug}/start", view(visitor.start), methods=BOTH),
+        Route("/{slug}/q/{number:int}", view(visitor.question), methods=BOTH),
+        Route("/{slug}/result", view(visitor.result), methods=GET),
+        Route("/{slug}/choose", view(visitor.choose), methods=POST),
+        Route("/{slug}/join", view(joining.join), methods=BOTH),
+        Route("/{slug}/inbox", view(joining.inbox), methods=BOTH),
+        Route("/{slug}/how", view(visitor.how), methods=GET),
+        Route("/{slug}/privacy", view(visitor.privacy), methods=GET),
+        Route("/{slug}/support", view(visitor.support), methods=GET),
+    ]
+
+
+def create_app(runtime: Runtime) -> Starlette:
+    app = Starlette(
+        routes=routes(),
+        middleware=[Middleware(Guard, secure=runtime.settings.secure)],
+        exception_handlers={HTTPException: pages.refused, TooLarge: pages.refused, Exception: pages.broken},
+    )
+    app.state.site = Site(runtime.settings, runtime.tools, pages.renderer(), runtime.now_ms)
+    return app

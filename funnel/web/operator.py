@@ -1,0 +1,111 @@
+"""The operator's pages: health, and the local outbox."""
+
+import email
+import hmac
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from pathlib import Path
+from typing import cast
+
+import redis
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from funnel.core.sequence import Funnel
+from funnel.settings import LOOPBACK
+from funnel.store.db import is_current, reading
+from funnel.web.visit import Visit
+
+LAST_TICK = "funnel:last-tick"
+SHOWN = 500
+FRAME_MAY = "allow-popups allow-top-navigation-by-user-activation"
+
+
+def healthz(_visit: Visit) -> Response:
+    return JSONResponse({"ok": True})
+
+
+def readyz(visit: Visit) -> Response:
+    """200 when database and Redis answer, else 503; with the age of the worker's last tick in milliseconds."""
+    found = {"database": _database(visit), **_redis(visit)}
+    ready = found["database"] is True and found["redis"] is True
+    return JSONResponse({"ok": ready, **found}, 200 if ready else 503)
+
+
+def _database(visit: Visit) -> bool:
+    try:
+        with reading(visit.tools.engine) as connection:
+            return is_current(connection)
+    except Exception:  # noqa: BLE001 -- whatever is wrong with it, it is not ready
+        return False
+
+
+def _redis(visit: Visit) -> dict[str, object]:
+    if not visit.site.settings.redis_url:
+        return {"redis": False, "tick_age_ms": None}
+    try:
+        with redis.Redis.from_url(visit.site.settings.redis_url, socket_timeout=2, socket_connect_timeout=2) as client:
+            last = cast(bytes | None, client.get(LAST_TICK))
+    except (redis.RedisError, OSError):
+        return {"redis": False, "tick_age_ms": None}
+    return {"redis": True, "tick_age_ms": visit.now_ms - int(last) if last else None}
+
+
+def outbox(visit: Visit) -> Response:
+    folder = _outbox_folder(visit)
+    paths = sorted(folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    mails = [_summary(path) for path in paths[:SHOWN]]
+    return visit.page("outbox", funnel=_any_funnel(visit), mails=mails, more=max(len(paths) - SHOWN, 0))
+
+
+def outbox_mail(visit: Visit) -> Response:
+    message, name = _message(visit)
+    text = message.get_body(("plain",))
+    parts = _summary_of(message, name)
+    return visit.page("outbox_mail", funnel=_any_funnel(visit), mail=parts, text=text.get_content() if text else "")
+
+
+def outbox_html(visit: Visit) -> Response:
+    """The HTML part alone, for the frame: sandboxed, so that nothing in it runs or submits."""
+    message, _ = _message(visit)
+    html = message.get_body(("html",))
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox {FRAME_MAY}"
+    text = html.get_content().replace("<head>", '<head><base target="_top">', 1) if html else ""
+    return Response(text, media_type="text/html", headers={"Content-Security-Policy": policy})
+
+
+def _outbox_folder(visit: Visit) -> Path:
+    """Only with the outbox provider, and only from this machine or with the token."""
+    settings = visit.site.settings
+    if settings.mail != "outbox":
+        raise HTTPException(404)
+    client = visit.request.client
+    given = visit.request.headers.get("authorization", "").removeprefix("Bearer ")
+    known = settings.token is not None and hmac.compare_digest(given.encode(), settings.token.encode())
+    if not known and (client is None or client.host not in LOOPBACK | {"testclient"}):
+        raise HTTPException(404)
+    return settings.home / "outbox"
+
+
+def _message(visit: Visit) -> tuple[EmailMessage, str]:
+    name = visit.request.path_params["name"]
+    path = next((path for path in _outbox_folder(visit).glob("*.eml") if path.stem == name), None)
+    if path is None:
+        raise HTTPException(404)
+    return email.message_from_bytes(path.read_bytes(), policy=SMTP), name
+
+
+def _summary(path: Path) -> dict[str, str]:
+    message = email.message_from_bytes(path.read_bytes(), policy=SMTP)
+    return _summary_of(message, path.stem)
+
+
+def _summary_of(message: EmailMessage, name: str) -> dict[str, str]:
+    sent = datetime.strptime(str(message["Date"]), "%a, %d %b %Y %H:%M:%S %z").astimezone(UTC)
+    shown = ("Subject", "From", "To")
+    return {"name": name, "sent": f"{sent:%d %b %Y, %H:%M:%S} UTC", **{key.lower(): str(message[key]) for key in shown}}
+
+
+def _any_funnel(visit: Visit) -> Funnel:
+    return next(iter(visit.funnels.values()))[1]

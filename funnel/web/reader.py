@@ -1,0 +1,74 @@
+"""What a reader's links open: read a lesson, stop the notes, choose another course. GET changes nothing."""
+
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from funnel.core import links
+from funnel.core.consent import Standing
+from funnel.core.links import Use
+from funnel.core.sequence import Funnel
+from funnel.flow import course, reading
+from funnel.store.tables import Record
+from funnel.web.visit import Refusal, Visit
+
+
+def read(visit: Visit) -> Response:
+    """A lesson in the browser. The link opens this one lesson and nothing else."""
+    found = reading.lesson_page(visit.tools, _delivery(visit, Use.READ))
+    if not found:
+        raise HTTPException(404)
+    return visit.page("read", funnel=found.funnel, lesson=found)
+
+
+def unsubscribe(visit: Visit) -> Response:
+    """A page with one button; and the POST of people and mail clients alike, which answers 200 and never redirects."""
+    delivery_id, funnel, _, standing, _ = _reader(visit, Use.UNSUBSCRIBE)
+    if visit.request.method == "POST":
+        course.unsubscribe(visit.tools, delivery_id, visit.now_ms)
+        return visit.page("stop", funnel=funnel, stopped=True, just_now=True, path=_path(visit, Use.UNSUBSCRIBE))
+    stopped = standing != Standing.ACTIVE
+    return visit.page("stop", funnel=funnel, stopped=stopped, just_now=False, path=_path(visit, Use.UNSUBSCRIBE))
+
+
+def undo(visit: Visit) -> Response:
+    delivery_id, funnel, *_ = _reader(visit, Use.UNSUBSCRIBE)
+    if not course.undo_unsubscribe(visit.tools, delivery_id, visit.now_ms):
+        raise Refusal(410, "The day for taking it back is over. You are welcome to sign up again whenever you like.")
+    return visit.page("resumed", funnel=funnel)
+
+
+def choose(visit: Visit) -> Response:
+    delivery_id, funnel, _, standing, running = _reader(visit, Use.CHOOSE)
+    leave = links.token(visit.tools.keyring.link_key, Use.UNSUBSCRIBE, delivery_id)
+    known: dict[str, Any] = {"path": _path(visit, Use.CHOOSE), "leave": f"/{Use.UNSUBSCRIBE}/{leave}"}
+    if visit.request.method == "GET":
+        return visit.page("choose", funnel=funnel, running=running, standing=standing, done=None, **known)
+    pattern = visit.form.get("pattern", "")
+    if pattern not in funnel.patterns:
+        raise Refusal(400, "Nothing was chosen. Please go back and pick one.")
+    if not course.choose(visit.tools, delivery_id, pattern, visit.now_ms):
+        raise Refusal(410, "The notes have been stopped. To start again, take the quiz and sign up anew.")
+    return visit.page(
+        "choose", funnel=funnel, running=pattern, standing=standing, done=funnel.patterns[pattern], **known
+    )
+
+
+def _delivery(visit: Visit, use: Use) -> int:
+    found = links.subject_of(visit.tools.keyring.link_keys, use, visit.request.path_params["token"])
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+def _reader(visit: Visit, use: Use) -> tuple[int, Funnel, Record, str, str | None]:
+    delivery_id = _delivery(visit, use)
+    found = course.reader_of(visit.tools, delivery_id)
+    if not found:
+        raise HTTPException(404)
+    return delivery_id, *found
+
+
+def _path(visit: Visit, use: Use) -> str:
+    return f"/{use}/{visit.request.path_params['token']}"

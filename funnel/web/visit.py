@@ -1,0 +1,184 @@
+"""One request as the views see it: the site, the funnel, the form, the moment, and what the browser keeps for us."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+
+from funnel.core.quiz import Quiz, Result, score
+from funnel.core.sequence import Funnel
+from funnel.flow.tools import Tools
+from funnel.keyring import Unreadable
+from funnel.settings import Settings
+from funnel.store.db import reading
+from funnel.web.guard import TooLarge
+
+COOKIE_SECONDS = 24 * 3600
+LONGEST_FIELD = 2_000
+MOST_FIELDS = 20
+
+
+class Refusal(HTTPException):
+    """A clear 4xx page. `message` says what to do and repeats nothing of what was sent."""
+
+    def __init__(self, status: int, message: str, *, forget: str | None = None) -> None:
+        super().__init__(status, message)
+        self.forget = forget
+
+
+@dataclass(frozen=True)
+class Site:
+    """What every view works with."""
+
+    settings: Settings
+    tools: Tools
+    render: Callable[..., str]
+    now_ms: Callable[[], int]
+
+
+@dataclass
+class Kept:
+    """What the browser keeps, encrypted: the quiz's revision and answers, the chosen pattern, the sign-up."""
+
+    revision_id: str
+    answers: dict[str, str] = field(default_factory=dict)
+    choice: str | None = None
+    signup_id: int | None = None
+    address: str | None = None
+    first_name: str | None = None
+
+
+@dataclass
+class Visit:
+    site: Site
+    request: Request
+    form: Mapping[str, str]
+    now_ms: int
+
+    @property
+    def tools(self) -> Tools:
+        return self.site.tools
+
+    @cached_property
+    def funnels(self) -> dict[str, tuple[str, Funnel]]:
+        """slug → (current revision id, funnel)."""
+        with reading(self.tools.engine) as connection:
+            return {funnel.slug: (id_, funnel) for id_, funnel in self.tools.current(connection).values()}
+
+    @cached_property
+    def funnel(self) -> Funnel:
+        """The funnel that the path names, as published now."""
+        return self._found[1]
+
+    @property
+    def _found(self) -> tuple[str, Funnel]:
+        found = self.funnels.get(self.request.path_params["slug"])
+        if not found:
+            raise HTTPException(404)
+        return found
+
+    @cached_property
+    def kept(self) -> Kept | None:
+        """What this browser kept, or None. Raises Refusal for a cookie that is not ours or not whole."""
+        text = self.request.cookies.get(self._cookie)
+        if text is None:
+            return None
+        try:
+            return Kept(**json.loads(self.tools.keyring.open_cookie(text, self._cookie)))
+        except (Unreadable, ValueError, TypeError):
+            raise Refusal(
+                400, "We couldn't read what this browser kept for us, so we have cleared it. Please start again.",
+                forget=self._cookie,
+            ) from None  # fmt: skip
+
+    @cached_property
+    def seen(self) -> Funnel:
+        """The funnel as this visitor saw it: in the revision of their own quiz."""
+        if self.kept is None:
+            return self.funnel
+        try:
+            with reading(self.tools.engine) as connection:
+                return self.tools.funnel(connection, self.kept.revision_id)
+        except LookupError:
+            return self.funnel
+
+    @property
+    def quiz(self) -> Quiz:
+        return self.seen.quiz
+
+    @cached_property
+    def result(self) -> Result:
+        return score(self.quiz, self.kept.answers if self.kept else {})
+
+    def fresh(self) -> Kept:
+        return Kept(self._found[0])
+
+    def page(self, template: str, status: int = 200, funnel: Funnel | None = None, **known: Any) -> Response:
+        """An HTML page in the site's look."""
+        shown = funnel or self.funnel
+        text = self.site.render(template, funnel=shown, site=self.site, **known)
+        return Response(text, status, media_type="text/html", headers={"X-Robots-Tag": "noindex"})
+
+    def go(self, path: str, keep: Kept | None = None) -> Response:
+        """To a page of this funnel, after a form; with `keep`, the browser keeps that."""
+        response = RedirectResponse(f"/{self.funnel.slug}/{path}", 303)
+        return self.keep(response, keep) if keep else response
+
+    def keep(self, response: Response, kept: Kept) -> Response:
+        sealed = self.tools.keyring.seal_cookie(json.dumps(vars(kept)).encode(), self._cookie)
+        response.set_cookie(
+            self._cookie, sealed, COOKIE_SECONDS, secure=self.site.settings.secure, httponly=True, samesite="lax"
+        )
+        return response
+
+    @property
+    def _cookie(self) -> str:
+        return cookie_name(self.funnel.slug, self.site.settings.secure)
+
+
+def cookie_name(slug: str, secure: bool) -> str:
+    return f"{'__Host-' if secure else ''}{slug}"
+
+
+def view(function: Callable[[Visit], Response]) -> Callable[[Request], Any]:
+    """Makes an endpoint of a plain function, which runs in a thread. `now` is read here, once."""
+
+    async def endpoint(request: Request) -> Response:
+        if refused := request.scope.get("refused"):
+            raise HTTPException(refused)
+        form = await _form(request) if request.method == "POST" else {}
+        site: Site = request.app.state.site
+        return await run_in_threadpool(function, Visit(site, request, form, site.now_ms()))
+
+    return endpoint
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The form's text fields. Raises Refusal for everything that none of our forms sends."""
+    try:
+        async with request.form(max_files=0, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD * 4) as form:
+            pairs = form.multi_items()
+    except TooLarge:
+        raise HTTPException(413) from None
+    except (HTTPException, ClientDisconnect, UnicodeError, ValueError):
+        raise Refusal(400, "The form arrived damaged. Please go back and send it again.") from None
+    fields = {name: value for name, value in pairs if isinstance(value, str)}
+    if any(len(value) > LONGEST_FIELD for value in fields.values()):
+        raise Refusal(400, "Something in the form is longer than it may be. Please go back and shorten it.")
+    if any("\x00" in value or not _is_text(value) for value in fields.values()):
+        raise Refusal(400, "The form holds characters that are not text. Please go back and type it again.")
+    return fields
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

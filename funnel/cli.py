@@ -57,6 +57,8 @@ def web() -> None:
     leash.hold()
     settings = load()
     runtime = assemble(settings)
+    # pages.broken has logged the fault's kind and place; a traceback's message could hold what somebody typed.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not record.exc_info)
     uvicorn.run(
         create_app(runtime),
         host=settings.host,

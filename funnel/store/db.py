@@ -20,8 +20,10 @@ def open_engine(url: str) -> Engine:
     """An engine for `url`; the forms that hosting platforms hand out (postgres://…) work."""
     parsed = make_url(url)
     if parsed.get_backend_name() in ("postgres", "postgresql"):
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=8)
-    engine = create_engine(parsed, pool_size=8, max_overflow=40)
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=8, hide_parameters=True
+        )
+    engine = create_engine(parsed, pool_size=8, max_overflow=40, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

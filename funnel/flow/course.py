@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection
 
-from funnel.core.consent import Action, Enrolled, Standing
+from funnel.core.consent import Action, Enrolled, Purpose, Standing
 from funnel.core.schedule import due_ms, is_zone
 from funnel.core.sequence import Funnel, Lesson
 from funnel.flow.tools import Tools
@@ -14,6 +14,7 @@ from funnel.store.tables import Record
 
 UNDO_MS = 24 * 3_600_000
 UNSUBSCRIBED = "unsubscribed"
+COURSE = frozenset({Purpose.COURSE})
 
 
 def enroll(
@@ -121,7 +122,24 @@ def unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
             end(connection, running.id, UNSUBSCRIBED, now_ms)
         subscribers.set_state(connection, reader.id, Standing.UNSUBSCRIBED, now_ms)
         subscribers.suppress(connection, reader.address_hash, UNSUBSCRIBED, now_ms)
-        _record(connection, reader.id, Action.WITHDRAWN, now_ms)
+        _record(connection, reader.id, Action.WITHDRAWN, now_ms, COURSE)
+        return True
+
+
+def withdraw(tools: Tools, delivery_id: int, now_ms: int) -> bool:
+    """Stops everything and deletes the result: the patterns, and the ledger that would tell them. No way back."""
+    with writing(tools.engine) as connection:
+        sent = batches.delivery_by_id(connection, delivery_id)
+        reader = sent and subscribers.by_id(connection, sent.subscriber_id, lock=True)
+        if not sent or not reader:
+            return False
+        for running in enrollments.all_live(connection, reader.id):
+            end(connection, running.id, UNSUBSCRIBED, now_ms)
+        subscribers.set_state(connection, reader.id, Standing.UNSUBSCRIBED, now_ms)
+        subscribers.suppress(connection, reader.address_hash, UNSUBSCRIBED, now_ms)
+        _record(connection, reader.id, Action.WITHDRAWN, now_ms, frozenset(Purpose))
+        enrollments.forget_patterns(connection, reader.id)
+        batches.forget_deliveries(connection, reader.id)
         return True
 
 
@@ -137,7 +155,7 @@ def undo_unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
         ended = enrollments.ended_for(connection, reader.id, UNSUBSCRIBED, reader.changed_ms)
         subscribers.set_state(connection, reader.id, Standing.ACTIVE, now_ms)
         subscribers.lift(connection, [reader.address_hash], [UNSUBSCRIBED])
-        _record(connection, reader.id, Action.CONFIRMED, now_ms)
+        _record(connection, reader.id, Action.CONFIRMED, now_ms, COURSE)
         for stopped in ended:
             enrollments.move(connection, stopped.id, Enrolled.ACTIVE, None, now_ms)
             again = enrollments.by_id(connection, stopped.id)
@@ -147,10 +165,12 @@ def undo_unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
         return True
 
 
-def _record(connection: Connection, subscriber_id: int, action: Action, now_ms: int) -> None:
-    """Appends `action` for the consent to course mails, in the wording last agreed to."""
+def _record(
+    connection: Connection, subscriber_id: int, action: Action, now_ms: int, purposes: frozenset[Purpose]
+) -> None:
+    """Appends `action` for these consents, in the wordings last agreed to."""
     for row in signups.last_consents(connection, subscriber_id):
-        if row.purpose == "course":
+        if row.purpose in purposes:
             wordings = {row.purpose: row.wording_hash}
             signups.record_consents(
                 connection, subscriber_id, row.signup_id, wordings, row.revision_id, row.locale, action, now_ms

@@ -159,6 +159,10 @@ def remove(connection: Connection, batch_id: int) -> None:
     connection.execute(batch.delete().where(batch.c.id == batch_id))
 
 
+def forget_deliveries(connection: Connection, subscriber_id: int) -> None:
+    connection.execute(delivery.delete().where(delivery.c.subscriber_id == subscriber_id))
+
+
 def _held(batch_id: int, owner: str, attempt: int) -> Any:
     return (
         (batch.c.id == batch_id)

@@ -126,6 +126,12 @@ def received(connection: Connection, subscriber_ids: Collection[int]) -> set[tup
     return {(row.subscriber_id, row.lesson_id) for row in connection.execute(found)}
 
 
+def forget_patterns(connection: Connection, subscriber_id: int) -> None:
+    """Blanks what a subscriber's enrollments say about them; none of them may be live."""
+    theirs = (enrollment.c.subscriber_id == subscriber_id) & enrollment.c.state.not_in(LIVE)
+    connection.execute(enrollment.update().where(theirs).values(pattern="", secondary=None, reason="withdrawn"))
+
+
 def skip_planned(connection: Connection, enrollment_id: int, reason: str) -> None:
     """Skips the deliveries of an enrollment that are planned and not started: no batch will take them along."""
     planned = select(batch.c.id).where(batch.c.state == "planned")

@@ -28,6 +28,7 @@ def routes() -> list[BaseRoute]:
         Route("/r/{token}", view(reader.read), methods=GET),
         Route("/u/{token}", view(reader.unsubscribe), methods=BOTH),
         Route("/u/{token}/undo", view(reader.undo), methods=POST),
+        Route("/u/{token}/delete", view(reader.withdraw), methods=POST),
         Route("/o/{token}", view(reader.choose), methods=BOTH),
         Mount("/static", StaticFiles(directory=pages.STATIC)),
         Route("/{slug}", view(visitor.landing), methods=GET),

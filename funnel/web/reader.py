@@ -24,12 +24,28 @@ def read(visit: Visit) -> Response:
 
 def unsubscribe(visit: Visit) -> Response:
     """A page with one button; and the POST of people and mail clients alike, which answers 200 and never redirects."""
-    delivery_id, funnel, _, standing, _ = _reader(visit, Use.UNSUBSCRIBE)
-    if visit.request.method == "POST":
+    delivery_id = _delivery(visit, Use.UNSUBSCRIBE)
+    pressed = visit.request.method == "POST"
+    if pressed:
         course.unsubscribe(visit.tools, delivery_id, visit.now_ms)
-        return visit.page("stop", funnel=funnel, stopped=True, just_now=True, path=_path(visit, Use.UNSUBSCRIBE))
-    stopped = standing != Standing.ACTIVE
-    return visit.page("stop", funnel=funnel, stopped=stopped, just_now=False, path=_path(visit, Use.UNSUBSCRIBE))
+    found = course.reader_of(visit.tools, delivery_id)
+    if not found:
+        return _stop_page(visit, None, "deleted")
+    return _stop_page(visit, found[0], "stopped" if found[2] != Standing.ACTIVE else "running")
+
+
+def withdraw(visit: Visit) -> Response:
+    """Stops the notes and deletes the result."""
+    delivery_id = _delivery(visit, Use.UNSUBSCRIBE)
+    found = course.reader_of(visit.tools, delivery_id)
+    course.withdraw(visit.tools, delivery_id, visit.now_ms)
+    return _stop_page(visit, found[0] if found else None, "deleted")
+
+
+def _stop_page(visit: Visit, funnel: Funnel | None, state: str) -> Response:
+    """`state`: running, stopped (can be taken back) or deleted. A link of ours whose delivery is gone is deleted too."""
+    shown = funnel or next(iter(visit.funnels.values()))[1]
+    return visit.page("stop", funnel=shown, state=state, path=_path(visit, Use.UNSUBSCRIBE))
 
 
 def undo(visit: Visit) -> Response:

@@ -96,9 +96,9 @@ def parse(name: str, files: Files) -> Funnel:
     return funnel
 
 
-def parse_mail(path: str, content: bytes, fields: frozenset[str]) -> Source:
+def parse_mail(path: str, files: Files, fields: frozenset[str]) -> Source:
     """A service mail that stands alone. Raises ContentError with every problem found."""
-    reader = _Reader("", {path: content})
+    reader = _Reader("", files)
     source = reader.mail(path, fields, frozenset(), {})
     if reader.problems or source is None:
         raise ContentError(sorted(set(reader.problems)))

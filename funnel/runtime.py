@@ -64,4 +64,5 @@ def _provider(settings: Settings) -> Provider:
 
 def _notice(root: Path, kind: str) -> Source:
     path = f"emails/service/{kind}.md"
-    return content.parse_mail(path, (root / path).read_bytes(), NOTICE_FIELDS)
+    files = {path: (root / path).read_bytes()} if (root / path).is_file() else {}
+    return content.parse_mail(path, files, NOTICE_FIELDS)

@@ -78,7 +78,7 @@ def tools(engine: Engine, keyring: Keyring, clock: Clock) -> Tools:
 
 def make_tools(engine: Engine, keyring: Keyring) -> Tools:
     notices = {
-        kind: content.parse_mail(kind, (ROOT / f"emails/service/{kind}.md").read_bytes(), NOTICE_FIELDS)
+        kind: content.parse_mail(kind, {kind: (ROOT / f"emails/service/{kind}.md").read_bytes()}, NOTICE_FIELDS)
         for kind in ("confirm", "already")
     }
     return Tools(engine, keyring, Layouts(ROOT / "emails"), notices, BASE_URL)

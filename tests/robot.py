@@ -1,6 +1,7 @@
 """A visitor without a browser: knows no ids and no routes, reads pages, follows links, fills and sends forms."""
 
 import email
+import functools
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -109,6 +110,15 @@ class Robot:
         self.client = httpx2.Client(follow_redirects=True, timeout=10)
         self.page = self.open(base_url)
 
+    def close(self) -> None:
+        self.client.close()
+
+    def __enter__(self) -> "Robot":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def open(self, url: str, status: int = 200) -> Page:
         return self._see(self.client.get(url), status)
 
@@ -188,5 +198,10 @@ class Mail:
 def mails(folder: Path, to: str | None = None) -> list[Mail]:
     """The outbox's messages, oldest first."""
     paths = sorted(folder.glob("*.eml"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    found = [Mail(path, email.message_from_bytes(path.read_bytes(), policy=SMTP)) for path in paths]
-    return [mail for mail in found if to is None or mail.to == to]
+    return [mail for mail in map(_read, paths) if to is None or mail.to == to]
+
+
+@functools.lru_cache(4096)
+def _read(path: Path) -> Mail:
+    """A message of the outbox never changes."""
+    return Mail(path, email.message_from_bytes(path.read_bytes(), policy=SMTP))

@@ -138,6 +138,7 @@ def withdraw(tools: Tools, delivery_id: int, now_ms: int) -> bool:
         subscribers.set_state(connection, reader.id, Standing.UNSUBSCRIBED, now_ms)
         subscribers.suppress(connection, reader.address_hash, UNSUBSCRIBED, now_ms)
         _record(connection, reader.id, Action.WITHDRAWN, now_ms, frozenset(Purpose))
+        signups.replace_all(connection, reader.id)
         enrollments.forget_patterns(connection, reader.id)
         batches.forget_deliveries(connection, reader.id)
         return True

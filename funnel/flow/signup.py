@@ -103,7 +103,7 @@ def confirm(tools: Tools, token: str, now_ms: int) -> Confirmable:
         signups.record_consents(
             connection, reader.id, asked.id, wordings, asked.revision_id, request.locale, Action.CONFIRMED, now_ms
         )
-        signups.replace_others(connection, reader.id, asked.funnel)
+        signups.replace_all(connection, reader.id, asked.funnel)
         active = subscribers.by_id(connection, reader.id)
         _, funnel = tools.current(connection)[asked.funnel]
         assert active is not None

@@ -35,9 +35,11 @@ def close(connection: Connection, signup_id: int, state: str) -> bool:
     return bool(connection.execute(signup.update().where(pending).values(state=state, sealed=None)).rowcount)
 
 
-def replace_others(connection: Connection, subscriber_id: int, funnel: str) -> None:
-    """Closes every pending sign-up of this person in this funnel."""
-    pending = (signup.c.subscriber_id == subscriber_id) & (signup.c.funnel == funnel) & (signup.c.state == PENDING)
+def replace_all(connection: Connection, subscriber_id: int, funnel: str | None = None) -> None:
+    """Closes every pending sign-up of this person, in one funnel or in all, and forgets what they held."""
+    pending = (signup.c.subscriber_id == subscriber_id) & (signup.c.state == PENDING)
+    if funnel is not None:
+        pending &= signup.c.funnel == funnel
     connection.execute(signup.update().where(pending).values(state=REPLACED, sealed=None))
 
 

@@ -48,7 +48,7 @@ def add(
     adding = dialect_insert(connection, subscriber).values(row).on_conflict_do_nothing()
     added = connection.scalar(adding.returning(subscriber.c.id))
     if added is None:
-        return None
+        return
     connection.execute(subscriber_key.insert().values(subscriber_id=added, version=key[0], wrapped=key[1]))
 
 

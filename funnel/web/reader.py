@@ -43,7 +43,7 @@ def withdraw(visit: Visit) -> Response:
 
 
 def _stop_page(visit: Visit, funnel: Funnel | None, state: str) -> Response:
-    """`state`: running, stopped (can be taken back) or deleted. A link of ours whose delivery is gone is deleted too."""
+    """`state`: running, stopped (can be taken back) or deleted, which a link of ours without its delivery is too."""
     shown = funnel or next(iter(visit.funnels.values()))[1]
     return visit.page("stop", funnel=shown, state=state, path=_path(visit, Use.UNSUBSCRIBE))
 

@@ -1,0 +1,96 @@
+"""The docs are true: every setting, command and path in them exists, and every one that exists is in them."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from funnel import forms
+from funnel.cli import main
+from funnel.core.lesson import EDUCATOR_FIELDS, LESSON_FIELDS
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONTENT = (ROOT / "docs/content.md").read_text(encoding="utf-8")
+LIKE_A_SETTING = re.compile(r"\b(?:FUNNEL_[A-Z]+|SENDGRID_[A-Z_]+|DATABASE_URL|REDIS_URL|PORT)\b")
+
+
+def settings() -> set[str]:
+    """Every name that funnel/settings.py looks up in the environment."""
+    tree = ast.parse((ROOT / "funnel/settings.py").read_text(encoding="utf-8"))
+    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return {text for text in texts if LIKE_A_SETTING.fullmatch(text)}
+
+
+def table_of_settings() -> set[str]:
+    """The names in the first column of the README's tables."""
+    cells = [line.split("|")[1] for line in README.splitlines() if line.startswith("|") and line.count("|") > 2]
+    return {found for cell in cells for found in LIKE_A_SETTING.findall(cell)}
+
+
+def test_every_setting_is_found_in_the_code() -> None:
+    assert {"PORT", "DATABASE_URL", "REDIS_URL", "FUNNEL_HOME", "FUNNEL_DAY", "SENDGRID_API_KEY"} <= settings()
+
+
+@pytest.mark.parametrize("setting", sorted(settings()))
+def test_every_setting_stands_in_the_readmes_table(setting: str) -> None:
+    assert setting in table_of_settings()
+
+
+def test_every_setting_in_the_readmes_table_exists() -> None:
+    assert table_of_settings() <= settings()
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_stands_in_the_docs(command: str) -> None:
+    assert [doc for doc in DOCS if f"funnel {command}" in doc.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("doc", [*DOCS, ROOT / "Procfile"], ids=lambda doc: doc.name)
+def test_every_command_in_the_docs_exists(doc: Path) -> None:
+    written = doc.read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:^|`|: )(?:\.venv/bin/)?funnel ([a-z][a-z-]*)", written, re.MULTILINE))
+    assert named <= set(main.commands)
+
+
+@pytest.mark.parametrize("doc", DOCS, ids=lambda doc: doc.name)
+def test_every_make_target_in_the_docs_exists(doc: Path) -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`|[A-Z]=\S+ )make ([a-z][a-z-]*)", doc.read_text(encoding="utf-8"), re.MULTILINE))
+    assert named <= targets
+
+
+@pytest.mark.parametrize("doc", DOCS, ids=lambda doc: doc.name)
+def test_every_file_that_the_docs_link_to_is_there(doc: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", doc.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (doc.parent / target).exists()] == []
+
+
+def example(heading: str) -> str:
+    """The TOML example under a heading of docs/content.md."""
+    return CONTENT.split(f"## {heading}\n", 1)[1].split("```toml\n", 1)[1].split("```", 1)[0]
+
+
+@pytest.mark.parametrize(
+    ("heading", "form"),
+    [("funnel.toml", forms.FunnelForm), ("<pattern>.toml", forms.PatternForm), ("support.toml", forms.SupportForm)],
+)
+def test_the_examples_in_the_docs_are_right_and_whole(heading: str, form: type[forms.Form]) -> None:
+    parsed = form.model_validate(tomllib.loads(example(heading).replace("https://…", "https://example.org/")))
+    assert parsed.model_fields_set >= set(form.model_fields)
+
+
+def test_the_quiz_in_the_docs_lacks_only_the_outcomes_that_it_says_it_lacks() -> None:
+    parsed = forms.QuizForm.model_validate(tomllib.loads(example("quiz.toml")))
+    assert set(parsed.outcomes) == {"too-close"}
+    assert [answer.at_ease for answer in parsed.questions[0].answers] == [False, True]
+
+
+def test_every_field_and_block_of_a_lesson_is_explained() -> None:
+    for field in LESSON_FIELDS:
+        assert f"{{{{ {field}" in CONTENT
+    for field in EDUCATOR_FIELDS:
+        assert field in CONTENT or f"`…_{field.removeprefix('educator_')}`" in CONTENT

@@ -1,0 +1,238 @@
+"""Keys: what is sealed opens only in its own place, and survives a rotation."""
+
+import base64
+import hmac
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from funnel.keyring import Keyring, KeyringError, Unreadable, new_key, seal, unseal
+
+KEY = bytes(range(32))
+OLD = Keyring({1: b"a" * 32})
+BOTH = Keyring({1: b"a" * 32, 2: b"b" * 32})
+NEW = Keyring({2: b"b" * 32})
+
+
+def encoded(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200), st.binary(max_size=40))
+def test_what_is_sealed_can_be_unsealed(plain: bytes, context: bytes) -> None:
+    sealed = seal(KEY, plain, context)
+    assert unseal(KEY, sealed, context) == plain
+    assert len(plain) < 4 or plain not in sealed
+
+
+def test_the_same_text_is_never_sealed_the_same_way() -> None:
+    assert len({seal(KEY, b"alice@example.org", b"") for _ in range(20)}) == 20
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=40), st.binary(max_size=40))
+def test_nothing_opens_in_another_context(context: bytes, other: bytes) -> None:
+    assume(context != other)
+    with pytest.raises(Unreadable):
+        unseal(KEY, seal(KEY, b"alice@example.org", context), other)
+
+
+def test_nothing_opens_under_another_key() -> None:
+    with pytest.raises(Unreadable):
+        unseal(new_key(), seal(KEY, b"alice@example.org", b""), b"")
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_one_changed_bit_makes_it_unreadable(data: st.DataObject) -> None:
+    sealed = bytearray(seal(KEY, b"alice@example.org", b"row 1"))
+    bit = data.draw(st.integers(0, len(sealed) * 8 - 1))
+    sealed[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(Unreadable):
+        unseal(KEY, bytes(sealed), b"row 1")
+
+
+@pytest.mark.parametrize("length", [0, 1, 11, 12, 13, 27, 28, 44])
+def test_a_truncated_text_is_unreadable(length: int) -> None:
+    sealed = seal(KEY, b"alice@example.org", b"")
+    assert len(sealed) > length
+    with pytest.raises(Unreadable):
+        unseal(KEY, sealed[:length], b"")
+
+
+def test_a_key_is_wrapped_under_the_newest_version_and_old_ones_still_unwrap() -> None:
+    key = new_key()
+    before, after = OLD.wrap(key, b"alice"), BOTH.wrap(key, b"alice")
+    assert (before[0], after[0]) == (1, 2)
+    assert BOTH.unwrap(*before, b"alice") == BOTH.unwrap(*after, b"alice") == key
+
+
+@pytest.mark.parametrize(
+    ("keyring", "version", "context"),
+    [
+        (NEW, 1, b"alice"),  # the version is gone
+        (BOTH, 2, b"alice"),  # wrapped under version 1
+        (BOTH, 3, b"alice"),
+        (BOTH, 1, b"bob"),
+        (Keyring({1: b"c" * 32}), 1, b"alice"),
+    ],
+)
+def test_a_key_is_unwrapped_only_with_its_version_and_context(keyring: Keyring, version: int, context: bytes) -> None:
+    _, wrapped = OLD.wrap(KEY, b"alice")
+    with pytest.raises(Unreadable):
+        keyring.unwrap(version, wrapped, context)
+
+
+def test_a_wrapped_key_does_not_open_with_the_master_key_itself() -> None:
+    _, wrapped = OLD.wrap(KEY, b"alice")
+    with pytest.raises(Unreadable):
+        unseal(b"a" * 32, wrapped, b"alice")
+
+
+def test_a_key_for_one_purpose_opens_nothing_of_another() -> None:
+    cookie = base64.urlsafe_b64decode(OLD.seal_cookie(b"kept", "alice"))
+    with pytest.raises(Unreadable):
+        OLD.unwrap(1, cookie, b"alice")
+    for key in (b"a" * 32, OLD.link_key):
+        with pytest.raises(Unreadable):
+            unseal(key, cookie, b"alice")
+        assert hmac.digest(key, b"alice@example.org", "sha256") not in OLD.address_hashes("alice@example.org")
+
+
+@pytest.mark.parametrize(
+    "written", ["Alice@Example.org", " alice@example.org", "ALICE@EXAMPLE.ORG\n", "alice@example.org"]
+)
+def test_an_address_is_found_however_it_is_written(written: str) -> None:
+    assert OLD.address_hashes(written) == OLD.address_hashes("alice@example.org")
+
+
+def test_other_addresses_and_other_keys_hash_differently() -> None:
+    hashes = [
+        *BOTH.address_hashes("alice@example.org"),
+        *BOTH.address_hashes("bob@example.org"),
+        *BOTH.address_hashes("alice@example.com"),
+    ]
+    assert len(set(hashes)) == 6
+    assert {len(found) for found in hashes} == {32}
+
+
+def test_after_a_rotation_an_address_is_looked_up_under_both_versions_the_new_one_first() -> None:
+    assert BOTH.address_hashes("alice@example.org") == [
+        *NEW.address_hashes("alice@example.org"),
+        *OLD.address_hashes("alice@example.org"),
+    ]
+
+
+def test_links_are_made_with_the_newest_key_and_opened_with_every_one() -> None:
+    assert BOTH.link_key == NEW.link_key
+    assert list(BOTH.link_keys) == [NEW.link_key, OLD.link_key]
+
+
+def test_a_cookie_comes_back() -> None:
+    text = BOTH.seal_cookie("früh".encode(), "answers")
+    assert BOTH.open_cookie(text, "answers") == "früh".encode()
+    assert text.isascii()
+    assert not set(text) & set(' ;,"\\')
+
+
+def test_a_cookie_made_before_a_rotation_still_opens() -> None:
+    assert BOTH.open_cookie(OLD.seal_cookie(b"kept", "answers"), "answers") == b"kept"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "=", "x", "é", "A" * 3, "A" * 400, "not a cookie", "\x00", "'\"<script>"),
+        OLD.seal_cookie(b"kept", "other"),
+        NEW.seal_cookie(b"kept", "answers"),
+        OLD.seal_cookie(b"kept", "answers")[:-4],
+        OLD.seal_cookie(b"kept", "answers")[4:],
+        OLD.seal_cookie(b"kept", "answers") + "AAAA",
+    ],
+)
+def test_a_foreign_forged_or_truncated_cookie_is_unreadable(text: str) -> None:
+    with pytest.raises(Unreadable):
+        OLD.open_cookie(text, "answers")
+
+
+@settings(deadline=None)
+@given(st.text(max_size=120))
+def test_no_text_is_a_cookie_by_chance(text: str) -> None:
+    with pytest.raises(Unreadable):
+        BOTH.open_cookie(text, "answers")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"1:{encoded(KEY)}",
+        f"1:{encoded(KEY)}\n",
+        f"  1:{encoded(KEY)} ,, ",
+        f"2:{encoded(KEY)},1:{encoded(b'a' * 32)}",
+        f"1:{encoded(b'a' * 32)}\n2:{encoded(KEY)}\n",
+        f"9:{encoded(b'b' * 32)},10:{encoded(KEY)}",
+    ],
+)
+def test_the_highest_version_is_the_current_one(text: str) -> None:
+    keyring = Keyring.parse(text)
+    assert keyring.link_key == Keyring({keyring.version: KEY}).link_key
+    assert keyring.version == max(
+        int(entry.partition(":")[0]) for entry in text.replace("\n", ",").split(",") if ":" in entry
+    )
+
+
+SECRET = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "at least one key of 32 bytes"),
+        (" , \n", "at least one key of 32 bytes"),
+        (SECRET, 'written as "1:" and 32 bytes in base64'),
+        (f"one:{SECRET}", 'written as "1:" and 32 bytes in base64'),
+        (f"1={SECRET}", 'written as "1:" and 32 bytes in base64'),
+        (f"1:{SECRET[:-1]}!", 'written as "1:" and 32 bytes in base64'),
+        (f"1:{SECRET[:-2]}", 'written as "1:" and 32 bytes in base64'),
+        (f"1:{SECRET[:20]}", "at least one key of 32 bytes"),
+        (f"1:{SECRET[:-1]}{SECRET}", 'written as "1:" and 32 bytes in base64'),
+        ("1:", "at least one key of 32 bytes"),
+        (f"1:{encoded(KEY)},2:{SECRET[:20]}", "at least one key of 32 bytes"),
+    ],
+)
+def test_a_malformed_keyring_says_what_to_do_and_repeats_no_key(text: str, says: str) -> None:
+    with pytest.raises(KeyringError) as refused:
+        Keyring.parse(text)
+    assert says in str(refused.value)
+    assert SECRET[:8] not in str(refused.value)
+    assert encoded(KEY)[:8] not in str(refused.value)
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None
+
+
+def test_a_keyring_is_made_once_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "keyring"
+    made = Keyring.from_file(path)
+    written = path.read_bytes()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    again = Keyring.from_file(path)
+    assert path.read_bytes() == written
+    assert again.open_cookie(made.seal_cookie(b"kept", "answers"), "answers") == b"kept"
+    assert Keyring.from_file(tmp_path / "other").link_key != made.link_key
+
+
+def test_a_keyring_file_that_is_damaged_is_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "keyring"
+    path.write_text("damaged\n")
+    with pytest.raises(KeyringError):
+        Keyring.from_file(path)
+    assert path.read_text() == "damaged\n"
+
+
+def test_a_keyring_does_not_show_its_keys() -> None:
+    assert "aaaa" not in repr(OLD)
+    assert encoded(b"a" * 32)[:8] not in repr(OLD)

@@ -1,0 +1,183 @@
+"""The environment becomes settings, or one sentence says what to do."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from funnel.settings import ROOT, SettingsError, load
+from funnel.store.db import open_engine
+from tests.databases import Databases
+
+HOSTED = {
+    "DATABASE_URL": "postgres://alice:sesame@db.example.org/notes",
+    "FUNNEL_MAIL": "smtp://bob:tulip@mail.example.org:587",
+    "FUNNEL_KEYS": "1:a2V5",
+}
+
+
+def test_nothing_needs_to_be_set() -> None:
+    settings = load({})
+    assert settings.home == Path("var").absolute()
+    assert settings.content == ROOT
+    assert settings.database_url == f"sqlite:///{settings.home / 'funnel.db'}"
+    assert (settings.host, settings.port, settings.base_url) == ("127.0.0.1", 8000, "http://127.0.0.1:8000")
+    assert (settings.mail, settings.redis_url, settings.keys, settings.token) == ("outbox", None, None, None)
+    assert (settings.day_ms, settings.lease_ms, settings.batch_size) == (86_400_000, 15_000, 200)
+    assert settings.embedded
+    assert settings.local_mail
+    assert not settings.secure
+
+
+def test_an_empty_variable_is_as_good_as_none() -> None:
+    names = ["FUNNEL_HOME", "FUNNEL_CONTENT", "DATABASE_URL", "PORT", "FUNNEL_HOST", "FUNNEL_BASE_URL", "FUNNEL_MAIL"]
+    names += ["SENDGRID_API_KEY", "SENDGRID_API_URL", "FUNNEL_BATCH", "FUNNEL_DAY", "FUNNEL_LEASE"]
+    assert load(dict.fromkeys(names, "")) == load({})
+
+
+def test_a_platforms_environment_is_taken_as_it_is() -> None:
+    settings = load(
+        {**HOSTED, "REDIS_URL": "rediss://r.example.org", "PORT": "5000", "FUNNEL_BASE_URL": "https://n.example/"}
+    )
+    assert settings.database_url == HOSTED["DATABASE_URL"]
+    assert (settings.host, settings.port, settings.base_url) == ("0.0.0.0", 5000, "https://n.example")
+    assert settings.redis_url == "rediss://r.example.org"
+    assert settings.secure
+    assert not settings.embedded
+    assert not settings.local_mail
+
+
+@pytest.mark.parametrize(
+    ("env", "field", "value"),
+    [
+        ({"PORT": "1"}, "port", 1),
+        ({"PORT": "65535"}, "port", 65535),
+        ({"PORT": "9000"}, "base_url", "http://127.0.0.1:9000"),
+        ({"FUNNEL_HOME": "/srv/notes"}, "database_url", "sqlite:////srv/notes/funnel.db"),
+        ({"FUNNEL_HOST": "0.0.0.0"}, "host", "0.0.0.0"),
+        ({**HOSTED, "FUNNEL_HOST": "127.0.0.1"}, "host", "127.0.0.1"),
+        ({"FUNNEL_DAY": "24h"}, "day_ms", 86_400_000),
+        ({"FUNNEL_DAY": "2s"}, "day_ms", 2_000),
+        ({"FUNNEL_DAY": "500ms"}, "day_ms", 500),
+        ({"FUNNEL_DAY": "15m"}, "day_ms", 900_000),
+        ({"FUNNEL_LEASE": "1s"}, "lease_ms", 1_000),
+        ({"FUNNEL_BATCH": "1000"}, "batch_size", 1000),
+        ({"FUNNEL_MAIL": "sendgrid", "SENDGRID_API_KEY": "k"}, "sendgrid_url", "https://api.sendgrid.com"),
+        (
+            {"FUNNEL_MAIL": "sendgrid", "SENDGRID_API_KEY": "k", "SENDGRID_API_URL": "https://api.eu.sendgrid.com/"},
+            "sendgrid_url",
+            "https://api.eu.sendgrid.com",
+        ),
+        ({"FUNNEL_TOKEN": "t"}, "token", "t"),
+    ],
+)
+def test_a_setting_has_its_effect(env: dict[str, str], field: str, value: object) -> None:
+    assert getattr(load(env), field) == value
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        ({"PORT": "0"}, "PORT must be a whole number from 1 to 65535"),
+        ({"PORT": "65536"}, "PORT must be a whole number"),
+        ({"PORT": "-1"}, "PORT must be a whole number"),
+        ({"PORT": "http"}, "PORT must be a whole number"),
+        ({"PORT": "8000.0"}, "PORT must be a whole number"),
+        ({"FUNNEL_BATCH": "0"}, "FUNNEL_BATCH must be a whole number from 1 to 1000"),
+        ({"FUNNEL_BATCH": "1001"}, "FUNNEL_BATCH must be a whole number from 1 to 1000"),
+        ({"FUNNEL_MAIL": "carrier-pigeon"}, "FUNNEL_MAIL must be outbox, smtp://user:password@host:port or sendgrid"),
+        ({"FUNNEL_MAIL": "smtps://bob:tulip@mail.example.org"}, "FUNNEL_MAIL must be outbox"),
+        ({"FUNNEL_MAIL": "smtp://"}, "FUNNEL_MAIL must name a host"),
+        ({"FUNNEL_MAIL": "smtp://bob:tulip@"}, "FUNNEL_MAIL must name a host"),
+        ({"FUNNEL_MAIL": "sendgrid"}, "needs SENDGRID_API_KEY"),
+        ({"FUNNEL_BASE_URL": "notes.example.org"}, "FUNNEL_BASE_URL must be the address people see"),
+        ({"FUNNEL_BASE_URL": "ftp://notes.example.org"}, "FUNNEL_BASE_URL must be the address people see"),
+        ({"FUNNEL_BASE_URL": "https://"}, "FUNNEL_BASE_URL must be the address people see"),
+        ({"FUNNEL_DAY": "2"}, "FUNNEL_DAY must be a duration like 2s, 15m or 24h"),
+        ({"FUNNEL_DAY": "0s"}, "FUNNEL_DAY must be a duration"),
+        ({"FUNNEL_DAY": "-2s"}, "FUNNEL_DAY must be a duration"),
+        ({"FUNNEL_DAY": "2 s"}, "FUNNEL_DAY must be a duration"),
+        ({"FUNNEL_DAY": "1d"}, "FUNNEL_DAY must be a duration"),
+        ({"FUNNEL_DAY": "9999999h"}, "FUNNEL_DAY must be a duration"),
+        ({"FUNNEL_LEASE": "soon"}, "FUNNEL_LEASE must be a duration"),
+    ],
+)
+def test_a_malformed_setting_is_named_with_what_to_write(env: dict[str, str], says: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(env)
+    assert says in str(refused.value)
+    assert "tulip" not in str(refused.value)
+
+
+@pytest.mark.parametrize("missing", ["FUNNEL_MAIL", "FUNNEL_KEYS"])
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_database_elsewhere_requires_mail_and_keys(missing: str, empty: bool) -> None:
+    env = {name: value for name, value in HOSTED.items() if name != missing}
+    if empty:
+        env[missing] = ""
+    with pytest.raises(SettingsError, match=f"with DATABASE_URL set, {missing} is required") as refused:
+        load(env)
+    assert not [secret for secret in ("sesame", "tulip", "a2V5") if secret in str(refused.value)]
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        {"FUNNEL_MAIL": "outbox"},
+        {"FUNNEL_MAIL": "smtp://127.0.0.1:2525"},
+        {"FUNNEL_MAIL": "smtp://localhost"},
+        {"FUNNEL_MAIL": "smtp://bob:tulip@[::1]:25"},
+        {"FUNNEL_MAIL": "sendgrid", "SENDGRID_API_KEY": "k", "SENDGRID_API_URL": "http://127.0.0.1:9999"},
+    ],
+)
+def test_a_shorter_day_works_with_mail_that_stays_on_this_machine(mail: dict[str, str]) -> None:
+    assert load({**mail, "FUNNEL_DAY": "2s"}).day_ms == 2000
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        {"FUNNEL_MAIL": "smtp://bob:tulip@mail.example.org"},
+        {"FUNNEL_MAIL": "smtp://127.0.0.1.example.org"},
+        {"FUNNEL_MAIL": "smtp://127.0.0.1@mail.example.org"},
+        {"FUNNEL_MAIL": "smtp://localhost@mail.example.org:25"},
+        {"FUNNEL_MAIL": "sendgrid", "SENDGRID_API_KEY": "tulip"},
+        {"FUNNEL_MAIL": "sendgrid", "SENDGRID_API_KEY": "tulip", "SENDGRID_API_URL": "https://api.eu.sendgrid.com"},
+        {"FUNNEL_MAIL": "sendgrid", "SENDGRID_API_KEY": "tulip", "SENDGRID_API_URL": "127.0.0.1"},
+    ],
+)
+def test_a_shorter_day_never_reaches_anybody_elses_inbox(mail: dict[str, str]) -> None:
+    assert load({**mail, "FUNNEL_DAY": "24h"}).day_ms == 86_400_000
+    with pytest.raises(SettingsError, match="FUNNEL_DAY is for demonstrations") as refused:
+        load({**mail, "FUNNEL_DAY": "2s"})
+    assert "tulip" not in str(refused.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_form_of_a_postgresql_url_opens(scheme: str, databases: Databases) -> None:
+    url = databases.fresh("postgresql")
+    engine = open_engine(f"{scheme}://{url.partition('://')[2]}")
+    try:
+        assert engine.dialect.name == "postgresql"
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    finally:
+        engine.dispose()
+
+
+def test_the_command_line_says_it_in_one_sentence(tmp_path: Path) -> None:
+    env = {
+        "PATH": "",
+        "FUNNEL_HOME": str(tmp_path),
+        "FUNNEL_MAIL": "smtp://bob:tulip@mail.example.org",
+        "FUNNEL_DAY": "2s",
+    }
+    found = subprocess.run(
+        [sys.executable, "-m", "funnel", "migrate"], env=env, cwd=ROOT, capture_output=True, text=True
+    )
+    assert found.returncode == 1
+    assert found.stderr == (
+        "Error: FUNNEL_DAY is for demonstrations: it works only with a mail provider on this machine\n"
+    )
+    assert list(tmp_path.iterdir()) == []

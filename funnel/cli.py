@@ -12,7 +12,7 @@ import structlog
 from funnel import balance, content, leash
 from funnel.flow.publish import publish
 from funnel.keyring import KeyringError
-from funnel.runtime import Runtime, assemble
+from funnel.runtime import Runtime, assemble, service_mails
 from funnel.settings import Settings, SettingsError, load
 from funnel.store.db import migrate
 
@@ -104,19 +104,27 @@ def migrate_command() -> None:
 @click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
 def check(root: Path | None) -> None:
     folder = root or load().content
-    problems = []
-    for name in content.names(folder):
-        try:
-            funnel = content.parse(name, content.read_folder(folder, name))
-        except content.ContentError as error:
-            problems += error.problems
-        else:
-            problems += balance.problems(funnel)
+    problems = check_content(folder)
     for problem in problems:
         click.echo(str(problem))
     if problems:
         sys.exit(1)
-    click.echo(f"No problems in {', '.join(content.names(folder)) or 'no funnels'}.")
+    click.echo(f"No problems in {', '.join(content.names(folder))}.")
+
+
+def check_content(folder: Path) -> list[content.Problem]:
+    """Everything that is wrong with the funnels and service mails below `folder`."""
+    problems: list[content.Problem] = []
+    try:
+        service_mails(folder)
+    except content.ContentError as error:
+        problems += error.problems
+    try:
+        for _, funnel in content.read_all(folder).values():
+            problems += balance.problems(funnel)
+    except content.ContentError as error:
+        problems += error.problems
+    return problems
 
 
 def release(settings: Settings) -> dict[str, str]:

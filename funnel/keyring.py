@@ -65,9 +65,12 @@ class Keyring:
                 continue
             version, _, encoded = entry.strip().partition(":")
             try:
-                masters[int(version)] = base64.b64decode(encoded, validate=True)
+                number, key = int(version[:9]), base64.b64decode(encoded, validate=True)
             except (ValueError, binascii.Error):
                 raise KeyringError('keys are written as "1:" and 32 bytes in base64, separated by commas') from None
+            if number < 1 or number in masters:
+                raise KeyringError("key versions count from 1, and each stands once")
+            masters[number] = key
         return cls(masters)
 
     @classmethod

@@ -20,7 +20,7 @@ _parser = MarkdownIt("commonmark", {"html": False, "typographer": True}).enable(
 def to_html(markdown: str) -> str:
     """Sanitized HTML. Links carry no referrer."""
     rendered = _parser.render(markdown)
-    return nh3.clean(rendered, tags=_TAGS, attributes={"a": {"href"}}, link_rel="noopener noreferrer")
+    return nh3.clean(rendered, tags=_TAGS, attributes={"a": {"href"}, "ol": {"start"}}, link_rel="noopener noreferrer")
 
 
 def to_text(markdown: str) -> str:
@@ -48,7 +48,7 @@ def _blocks(node: SyntaxTreeNode, width: int) -> Iterator[str]:
             yield "\n".join(_items(child, width))
         elif child.type == "blockquote":
             inner = "\n\n".join(_blocks(child, width - 2))
-            yield textwrap.indent(inner, "> ", lambda _: True)
+            yield "\n".join(f"> {line}".rstrip() for line in inner.split("\n"))
         elif child.type == "hr":
             yield "* * *"
         elif child.type in ("fence", "code_block"):
@@ -83,7 +83,9 @@ def _inline(node: SyntaxTreeNode) -> str:
         return f"*{inner}*"
     if node.type == "link":
         target = str(node.attrs["href"])
-        return inner if inner == target else f"{inner}: {target}"
+        if inner == target:
+            return inner
+        return f"{inner} ({target})" if node.next_sibling else f"{inner}: {target}"
     return inner
 
 

@@ -14,7 +14,7 @@ from funnel.mail.outbox import Outbox
 from funnel.mail.provider import Provider
 from funnel.mail.sendgrid import SendGrid
 from funnel.mail.smtp import Smtp
-from funnel.settings import Settings
+from funnel.settings import ROOT, Settings
 from funnel.store.db import open_engine
 
 NOTICES = ("confirm", "already")
@@ -43,8 +43,8 @@ def assemble(settings: Settings) -> Runtime:
     tools = Tools(
         engine=open_engine(settings.database_url),
         keyring=Keyring.parse(settings.keys) if settings.keys else Keyring.from_file(settings.home / "keyring"),
-        layouts=Layouts(settings.content / "emails"),
-        notices={kind: _notice(settings.content, kind) for kind in NOTICES},
+        layouts=Layouts(settings.content / "emails", ROOT / "emails"),
+        notices=service_mails(settings.content),
         base_url=settings.base_url,
         day_ms=settings.day_ms,
         lease_ms=settings.lease_ms,
@@ -62,7 +62,16 @@ def _provider(settings: Settings) -> Provider:
     return Smtp(settings.mail)
 
 
-def _notice(root: Path, kind: str) -> Source:
-    path = f"emails/service/{kind}.md"
-    files = {path: (root / path).read_bytes()} if (root / path).is_file() else {}
-    return content.parse_mail(path, files, NOTICE_FIELDS)
+def service_mails(root: Path) -> dict[str, Source]:
+    """The service mails by kind, from `root` or else our own. Raises ContentError with every problem of all of them."""
+    found, problems = {}, []
+    for kind in NOTICES:
+        path = f"emails/service/{kind}.md"
+        files = {path: (place / path).read_bytes() for place in (ROOT, root) if (place / path).is_file()}
+        try:
+            found[kind] = content.parse_mail(path, files, NOTICE_FIELDS)
+        except content.ContentError as error:
+            problems += error.problems
+    if problems:
+        raise content.ContentError(problems)
+    return found

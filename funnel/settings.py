@@ -5,12 +5,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from funnel.core.schedule import DAY_MS, HOUR_MS
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+DATABASES = frozenset({"sqlite", "postgres", "postgresql", "postgresql+psycopg"})
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": HOUR_MS}
 
 
@@ -81,28 +82,47 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _check(settings: Settings, env: Mapping[str, str]) -> None:
-    scheme = settings.mail.partition(":")[0]
-    if scheme not in ("outbox", "smtp", "sendgrid"):
+    smtp = settings.mail.startswith("smtp:")
+    if settings.mail not in ("outbox", "sendgrid") and not smtp:
         raise SettingsError("FUNNEL_MAIL must be outbox, smtp://user:password@host:port or sendgrid")
-    if scheme == "sendgrid" and not settings.sendgrid_key:
+    if smtp and not _is_smtp(settings.mail):
+        raise SettingsError("FUNNEL_MAIL must be smtp://user:password@host:port, with a user and password in ASCII")
+    if settings.mail == "sendgrid" and not settings.sendgrid_key:
         raise SettingsError("FUNNEL_MAIL=sendgrid needs SENDGRID_API_KEY")
-    if scheme == "smtp" and not urlsplit(settings.mail).hostname:
-        raise SettingsError("FUNNEL_MAIL must name a host: smtp://user:password@host:port")
-    if urlsplit(settings.base_url).scheme not in ("http", "https") or not urlsplit(settings.base_url).hostname:
-        raise SettingsError("FUNNEL_BASE_URL must be the address people see, like https://notes.example.org")
-    if env.get("DATABASE_URL"):
-        for name in ("FUNNEL_MAIL", "FUNNEL_KEYS"):
-            if not env.get(name):
-                raise SettingsError(
-                    f"with DATABASE_URL set, {name} is required: a disk that vanishes must hold nothing"
-                )
+    if not (settings.sendgrid_key.isascii() and settings.sendgrid_key.isprintable()) and settings.sendgrid_key:
+        raise SettingsError("SENDGRID_API_KEY holds characters that no key has; copy it again")
+    for name, url in (("FUNNEL_BASE_URL", settings.base_url), ("SENDGRID_API_URL", settings.sendgrid_url)):
+        if not _is_web_address(url):
+            raise SettingsError(f"{name} must be a web address like https://notes.example.org")
+    if settings.database_url.partition(":")[0] not in DATABASES:
+        raise SettingsError("DATABASE_URL must be postgresql://user:password@host/name or sqlite:///path")
+    for name in ("FUNNEL_MAIL", "FUNNEL_KEYS"):
+        if env.get("DATABASE_URL") and not env.get(name):
+            raise SettingsError(f"with DATABASE_URL set, {name} is required: a disk that vanishes must hold nothing")
     if settings.day_ms != DAY_MS and not settings.local_mail:
         raise SettingsError("FUNNEL_DAY is for demonstrations: it works only with a mail provider on this machine")
 
 
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_smtp(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        known = (parts.hostname, parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+    return all(known) and unquote(f"{parts.username}{parts.password}").isascii()
+
+
 def _number(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
     text = env.get(name) or str(default)
-    if not text.isdecimal() or not least <= int(text) <= most:
+    if not text.isdecimal() or len(text) > 9 or not least <= int(text) <= most:
         raise SettingsError(f"{name} must be a whole number from {least} to {most}")
     return int(text)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+from sqlalchemy.engine import make_url
 
 from funnel.store.db import migrate, open_engine
 
@@ -53,20 +54,20 @@ class Databases:
             target = self.folder / f"copy-{next(_counter)}.db"
             shutil.copy(template.removeprefix("sqlite:///"), target)
             return f"sqlite:///{target}"
-        return self._create(f"TEMPLATE {template.rpartition('/')[2]}")
+        return self._create(f"TEMPLATE {make_url(template).database}")
 
     def _create(self, how: str) -> str:
         if self._server is None:
             self._server = self._stack.enter_context(_postgresql())
         name = f"test_{next(_counter)}"
-        with psycopg.connect(f"{self._server}/postgres", autocommit=True) as connection:
+        with psycopg.connect(self._server, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} {how}".encode())
-        return f"{self._server}/{name}"
+        return make_url(self._server).set(database=name).render_as_string(hide_password=False)
 
 
 @contextlib.contextmanager
 def _postgresql() -> Iterator[str]:
-    """The URL of a server without a database name: the installed PostgreSQL, else the one from the wheel."""
+    """The URL of a server's own database: the installed PostgreSQL, else the one from the wheel."""
     binaries = _installed()
     if binaries is None:
         with _from_wheel() as url:
@@ -86,7 +87,7 @@ def _postgresql() -> Iterator[str]:
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='{folder}' -c fsync=off"
         subprocess.run([binaries / "pg_ctl", "-D", data, "-w", "-o", options, "start"], **run)  # type: ignore[call-overload]
         try:
-            yield f"postgresql://postgres@127.0.0.1:{port}"
+            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
         finally:
             subprocess.run([binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
     finally:
@@ -115,7 +116,7 @@ def _from_wheel() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="funnel-pg-"))
     server = get_server(folder, cleanup_mode="delete")
     try:
-        yield str(server.get_uri()).rpartition("/")[0]
+        yield str(server.get_uri())
     finally:
         server.cleanup()
 

@@ -17,8 +17,7 @@ LONGEST_FUNCTION = 45
 # What may be imported from funnel, by room. A room is a folder, or a file beside the folders.
 MAY_IMPORT = {
     "core": {"core"},
-    "content": {"core", "forms", "markdown"},
-    "forms": {"core"},
+    "content": {"content", "core", "markdown"},
     "balance": {"core", "content"},
     "markdown": set(),
     "keyring": set(),

@@ -121,7 +121,7 @@ def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:
         (QUIZ, 'channel = "words"', 'channel = "smell"', "questions[3].channel", "'thought', 'body', 'action'"),
         (QUIZ, "because =", "becuase =", "questions[1].answers[1].because", "is missing"),
         (QUIZ, "because =", "becuase =", "questions[1].answers[1].becuase", "unknown key"),
-        (QUIZ, "[outcomes.at-ease]", "[outcomes.too-calm]", "outcomes.too-calm.[key]", "'too-close'"),
+        (QUIZ, "[outcomes.at-ease]", "[outcomes.too-calm]", "outcomes.too-calm", "'too-close'"),
         (QUIZ, "minimum_answers = 2", "minimum_answers = 4", "minimum_answers", "is more than there are questions"),
         (QUIZ, "minimum_answers = 2", "minimum_answers = 0", "minimum_answers", "greater than or equal to 1"),
         (QUIZ, "at_ease = 50", "at_ease = 101", "at_ease", "less than or equal to 100"),

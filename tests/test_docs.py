@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from funnel import forms
 from funnel.cli import main
+from funnel.content import forms
 from funnel.core.lesson import EDUCATOR_FIELDS, LESSON_FIELDS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -73,6 +73,7 @@ def parse_blocks(body: str) -> tuple[tuple[Block, ...], list[Problem]]:
 
     def close(next_line: int) -> None:
         nonlocal start, held
+        start += next((place for place, line in enumerate(held) if line.strip()), 0)
         markdown = "\n".join(held).strip()
         if markdown or kind == "snippet":
             blocks.append(Block(kind, argument, markdown, start))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 NONE = "none"
 SKIP = "skip"
@@ -31,7 +32,15 @@ class Question:
 
     def most(self, pattern: str) -> int:
         """The most points that one answer of this question gives to `pattern`."""
-        return max((answer.weights.get(pattern, 0) for answer in self.answers), default=0)
+        return self._most.get(pattern, 0)
+
+    @cached_property
+    def _most(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for answer in self.answers:
+            for pattern, points in answer.weights.items():
+                found[pattern] = max(points, found.get(pattern, 0))
+        return found
 
 
 class Outcome(StrEnum):

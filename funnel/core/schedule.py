@@ -24,8 +24,9 @@ class Timing:
 def due_ms(previous_ms: int, timing: Timing, zone: str, pace: str = "as-written", day_ms: int = DAY_MS) -> int:
     """The instant at which a lesson is due, counted from the acceptance of the one before it.
 
-    "1 day at 09:00" means the next 09:00 that is at least half a day away: somebody who read at 22:00 is not made to
-    wait two mornings. A `day_ms` other than a real day is a demonstration: it scales the wait and knows no local hours.
+    "1 day at 09:00" means the next 09:00 that is at least half a day away: after a lesson read at 20:00 it is the
+    coming morning, after one read at 22:00 the morning after that. A `day_ms` other than a real day is a
+    demonstration: it scales the wait and knows no local hours.
     """
     wait_ms = timing.wait_ms * PACES[pace]
     if day_ms != DAY_MS:
@@ -38,6 +39,8 @@ def due_ms(previous_ms: int, timing: Timing, zone: str, pace: str = "as-written"
 
 def is_zone(name: str) -> bool:
     """Whether `name` is a time zone of the IANA database."""
+    if "/" not in name and name != "UTC":
+        return False  # "localtime" and its like depend on the machine
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

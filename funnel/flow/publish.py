@@ -14,23 +14,7 @@ def publish(tools: Tools, root: Path, now_ms: int) -> dict[str, str]:
 
     All of it happens or nothing does. Raises ContentError with every problem found.
     """
-    found, problems = {}, []
-    for name in content.names(root):
-        try:
-            files = content.read_folder(root, name)
-            found[name] = (files, content.parse(name, files))
-        except content.ContentError as error:
-            problems += error.problems
-    slugs = [funnel.slug for _, funnel in found.values()]
-    problems += [
-        content.Problem(f"sequences/{name}/funnel.toml", "slug", f"{funnel.slug!r} is taken by another funnel")
-        for name, (_, funnel) in found.items()
-        if slugs.count(funnel.slug) > 1
-    ]
-    if not found and not problems:
-        problems.append(content.Problem("sequences/", "", "holds no funnel: a folder with a funnel.toml"))
-    if problems:
-        raise content.ContentError(problems)
+    found = content.read_all(root)
     with writing(tools.engine) as connection:
         before = revisions.current(connection)
         for name, (files, funnel) in found.items():

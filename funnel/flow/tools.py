@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -20,19 +21,23 @@ _V = TypeVar("_V")
 
 
 class Cache(Generic[_K, _V]):
-    """Keeps the `size` values used last. Safe between threads in that a race only computes twice."""
+    """Keeps the `size` values used last. Two threads that miss at once both compute; the later one stays."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._held: OrderedDict[_K, _V] = OrderedDict()
+        self._lock = Lock()
 
     def get(self, key: _K, make: Callable[[], _V]) -> _V:
-        if key in self._held:
-            return self._held[key]
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
         made = make()
-        self._held[key] = made
-        while len(self._held) > self._size:
-            self._held.popitem(last=False)
+        with self._lock:
+            self._held[key] = made
+            if len(self._held) > self._size:
+                self._held.popitem(last=False)
         return made
 
 

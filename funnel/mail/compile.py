@@ -50,11 +50,11 @@ def value_of(field: Field, values: Mapping[str, str]) -> str:
 
 
 class Layouts:
-    """The trusted Jinja2 layouts of `folder`: layout.html.j2 and layout.txt.j2."""
+    """The trusted Jinja2 layouts layout.html.j2 and layout.txt.j2, from the first of `folders` that has them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, *folders: Path) -> None:
         self._environment = Environment(
-            loader=FileSystemLoader(folder),
+            loader=FileSystemLoader(folders),
             autoescape=select_autoescape(["html.j2"], default_for_string=False),
             undefined=StrictUndefined,
             trim_blocks=True,

@@ -1,8 +1,8 @@
 """A recipient's message as MIME. What everybody shares is encoded once per template; a recipient costs a join."""
 
-import binascii
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email import quoprimime
 from email.header import Header
 from email.utils import format_datetime, formataddr
 from weakref import WeakKeyDictionary
@@ -56,7 +56,8 @@ def one_line(text: str) -> str:
 
 
 def _header(name: str, value: str) -> str:
-    return value if value.isascii() else Header(value, "utf-8", header_name=name).encode(linesep="\r\n")
+    plain = value.isascii() and "=?" not in value and len(value) < 900
+    return value if plain else Header(value, "utf-8", header_name=name).encode(linesep="\r\n")
 
 
 def _part_head(subtype: str) -> bytes:
@@ -85,4 +86,5 @@ def _join(parts: _Encoded, recipient: Recipient, escape: Callable[[str], str]) -
 
 
 def _quoted_printable(text: str) -> bytes:
-    return binascii.b2a_qp(text.encode(), istext=True).replace(b"\n", b"\r\n")
+    # 75, so that the soft break behind the last line still fits.
+    return quoprimime.body_encode(text.encode().decode("latin-1"), 75, "\r\n").encode("ascii")

@@ -1,6 +1,7 @@
 """SendGrid's v3 API over pooled connections. One request hands over one batch."""
 
 import re
+import ssl
 from typing import Any
 
 import orjson
@@ -15,7 +16,8 @@ CONNECT_S = 5.0
 READ_S = 30.0
 SOON_MS = 30_000
 LATER_MS = 10 * 60_000
-_POSITION = re.compile(r"personalizations\.(\d+)\b")
+REFUSALS = frozenset({400, 401, 403, 404, 405, 406, 413, 415})
+_POSITION = re.compile(r"personalizations\.(\d{1,4})\b")
 
 
 class SendGrid:
@@ -35,12 +37,16 @@ class SendGrid:
             answer = self._pool.request("POST", self._url, body=body, headers=self._headers, redirect=False)
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
             return Report(Fate(State.PLANNED, "no connection", retry_ms=SOON_MS))
+        except urllib3.exceptions.SSLError as error:
+            # Before the handshake is done nothing is sent; later on, nobody can tell.
+            if isinstance(error.args[0], ssl.SSLCertVerificationError):
+                return Report(Fate(State.PLANNED, "certificate not trusted", retry_ms=LATER_MS))
+            return Report(Fate(State.UNKNOWN, "no answer"))
         except urllib3.exceptions.HTTPError:
             # Sent, and no answer that can be read: it may have been accepted.
             return Report(Fate(State.UNKNOWN, "no answer"))
-        return _report(
-            answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.data, mailing.date_ms
-        )
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return _report(answer.status, headers, answer.data, mailing)
 
     def close(self) -> None:
         self._pool.clear()
@@ -90,30 +96,32 @@ def _personalization(
     }
 
 
-def _report(status: int, headers: dict[str, str], body: bytes, now_ms: int) -> Report:
+def _report(status: int, headers: dict[str, str], body: bytes, mailing: Mailing) -> Report:
     if status == 202:
         return Report(Fate(State.ACCEPTED, reference=headers.get("x-message-id", "")[:200]))
     if status == 429:
-        return Report(Fate(State.PLANNED, "rate limit", retry_ms=_until_reset(headers, now_ms)))
-    if status == 400 and (places := _refused_places(body)):
+        return Report(Fate(State.PLANNED, "rate limit", retry_ms=_until_reset(headers, mailing.date_ms)))
+    if status == 400 and (places := _refused_places(body, len(mailing.recipients))):
         refused = Fate(State.FAILED, "address refused")
         return Report(Fate(State.PLANNED, "another address was refused"), dict.fromkeys(places, refused))
-    if status >= 500:
-        return Report(Fate(State.UNKNOWN, f"answer {status}"))
-    # Nothing was sent and nothing will be until a person looks: hold the batch, and say so in the log.
-    return Report(Fate(State.PLANNED, f"answer {status}", retry_ms=LATER_MS))
+    if status in REFUSALS or 300 <= status < 400:
+        # Nothing was sent and nothing will be until a person looks: hold the batch, and say so in the log.
+        return Report(Fate(State.PLANNED, f"answer {status}", retry_ms=LATER_MS))
+    return Report(Fate(State.UNKNOWN, f"answer {status}"))
 
 
 def _until_reset(headers: dict[str, str], now_ms: int) -> int:
     reset = headers.get("x-ratelimit-reset", "")
-    return min(max(int(reset) * 1000 - now_ms, 1000), LATER_MS) if reset.isdecimal() else SOON_MS
+    if not reset.isdecimal() or len(reset) > 12:
+        return SOON_MS
+    return min(max(int(reset) * 1000 - now_ms, 1000), LATER_MS)
 
 
-def _refused_places(body: bytes) -> set[int]:
-    """The places of the recipients that a 400 blames; none when it blames anything else too."""
+def _refused_places(body: bytes, size: int) -> set[int]:
+    """The places of the recipients that a 400 blames; none when it blames anything else too, or makes no sense."""
     try:
         matches = [_POSITION.match(str(error.get("field"))) for error in orjson.loads(body)["errors"]]
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return set()
     places = {int(match[1]) for match in matches if match}
-    return places if None not in matches else set()
+    return places if None not in matches and all(place < size for place in places) else set()

@@ -1,4 +1,4 @@
-"""SMTP over persistent connections, one per thread. TLS is verified; a password never travels without it."""
+"""SMTP over persistent connections, one per thread. TLS is verified; only this machine is spoken to without it."""
 
 import contextlib
 import smtplib
@@ -15,6 +15,9 @@ TIMEOUT_S = 20
 SOON_MS = 30_000
 LATER_MS = 15 * 60_000
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_TROUBLE = (OSError, smtplib.SMTPException, ValueError)  # ValueError: credentials that SMTP cannot express
+_NO_CONNECTION = Fate(State.PLANNED, "connection", retry_ms=SOON_MS)
+_SENDER_REFUSED = Fate(State.PLANNED, "sender refused", retry_ms=LATER_MS)
 
 
 class Smtp:
@@ -34,45 +37,49 @@ class Smtp:
 
     def hand_over(self, mailing: Mailing) -> Report:
         """Sends message after message; what was not begun when a connection broke goes back to be planned."""
-        fates: dict[int, Fate] = {}
-        for place, recipient in enumerate(mailing.recipients):
-            fates[place] = fate = self._send(mailing, recipient)
-            if fate.reason in ("connection", "sender refused"):
-                rest = Fate(State.PLANNED, fate.reason, retry_ms=fate.retry_ms or SOON_MS)
-                fates.update(dict.fromkeys(range(place + 1, len(mailing.recipients)), rest))
+        try:
+            connection = self._connection()
+        except _TROUBLE:
+            return Report(_NO_CONNECTION)
+        fates: list[Fate] = []
+        for recipient in mailing.recipients:
+            fates.append(self._send(connection, mailing, recipient))
+            if fates[-1].reason in (_NO_CONNECTION.reason, _SENDER_REFUSED.reason):
                 break
-        exceptions = {place: fate for place, fate in fates.items() if fate != ACCEPTED}
-        if len(set(exceptions.values())) == 1 and len(exceptions) == len(fates):
-            return Report(fates[0]) if fates[0].state == State.PLANNED else Report(ACCEPTED, exceptions)
-        return Report(ACCEPTED, exceptions)
+        rest = _SENDER_REFUSED if fates[-1] == _SENDER_REFUSED else _NO_CONNECTION
+        fates += [rest] * (len(mailing.recipients) - len(fates))
+        if set(fates) in ({_SENDER_REFUSED}, {_NO_CONNECTION}):
+            return Report(fates[0])
+        return Report(ACCEPTED, {place: fate for place, fate in enumerate(fates) if fate != ACCEPTED})
 
     def close(self) -> None:
         for connection in list(self._open):
             self._drop(connection)
 
-    def _send(self, mailing: Mailing, recipient: Recipient) -> Fate:
+    def _send(self, connection: smtplib.SMTP, mailing: Mailing, recipient: Recipient) -> Fate:
         message = to_mime(mailing, recipient)
         try:
-            connection = self._connection()
             code, _ = connection.mail(mailing.sender_address)
             if code >= 400:
                 connection.rset()
-                return Fate(State.PLANNED, "sender refused", retry_ms=LATER_MS)
+                return _SENDER_REFUSED
             code, _ = connection.rcpt(recipient.address)
             if code >= 400:
                 connection.rset()
                 return _refused(code)
-        except (OSError, smtplib.SMTPException):
-            self._drop(self._held())
-            return Fate(State.PLANNED, "connection", retry_ms=SOON_MS)
+        except _TROUBLE:
+            self._drop(connection)
+            return _NO_CONNECTION
         try:
             code, _ = connection.data(message)
-        except smtplib.SMTPDataError as error:
+        except smtplib.SMTPDataError as error:  # refused before the message was sent
+            with contextlib.suppress(*_TROUBLE):
+                connection.rset()
             return _refused(error.smtp_code)
-        except (OSError, smtplib.SMTPException):
+        except _TROUBLE:
             # The message may have arrived: nobody can tell.
             self._drop(connection)
-            return Fate(State.UNKNOWN, "connection")
+            return Fate(State.UNKNOWN, _NO_CONNECTION.reason)
         return ACCEPTED if code < 400 else _refused(code)
 
     def _connection(self) -> smtplib.SMTP:
@@ -93,9 +100,9 @@ class Smtp:
             if encrypted:
                 connection.starttls(context=self._tls)
                 connection.ehlo()
+            if not encrypted and self._host not in _LOOPBACK:
+                raise smtplib.SMTPException("the server offers no TLS; nothing of ours travels in the clear")
             if self._user:
-                if not encrypted and self._host not in _LOOPBACK:
-                    raise smtplib.SMTPException("the server offers no TLS; a password does not travel in the clear")
                 connection.login(self._user, self._password)
         except BaseException:
             connection.close()
@@ -112,7 +119,7 @@ class Smtp:
         self._open.discard(connection)
         if self._held() is connection:
             self._local.connection = None
-        with contextlib.suppress(OSError, smtplib.SMTPException):
+        with contextlib.suppress(*_TROUBLE):
             connection.quit()
         connection.close()
 
@@ -124,8 +131,8 @@ def _refused(code: int) -> Fate:
 
 
 def _alive(connection: smtplib.SMTP) -> bool:
-    """Whether the server still answers; asked only of a connection that has been idle or used before."""
+    """Whether the server still answers on a connection that has been idle."""
     try:
         return connection.noop()[0] == 250
-    except (TimeoutError, OSError, smtplib.SMTPException):
+    except _TROUBLE:
         return False

@@ -1,6 +1,7 @@
 """The pages' templates, and the answer to everything that goes wrong."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -45,6 +46,7 @@ def renderer() -> Callable[..., str]:
     )
     environment.globals["asset"] = _assets()
     environment.filters["markdown"] = _markdown
+    environment.filters["curly"] = lambda text: re.sub(r"(?<=\w)'|'(?=\w)", "’", text)
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
 
     def render(template: str, **known: Any) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from funnel import content
 from funnel.cli import main
-from funnel.content import ContentError
+from funnel.content import ContentError, files
 from tests.example.kitchen import EXAMPLE, KITCHEN, LANDING, QUIZ, without
 
 
@@ -33,7 +33,7 @@ def test_links_and_huge_files_are_refused_together(folder: Path) -> None:
     secret.write_text("secret")
     (folder / "emails/kitchen/planner/03-link.md").symlink_to(secret)
     (folder / "emails/kitchen/shelf").symlink_to(folder, target_is_directory=True)
-    (folder / LANDING).write_bytes(b" " * (content.LARGEST_FILE + 1))
+    (folder / LANDING).write_bytes(b" " * (files.LARGEST_FILE + 1))
     with pytest.raises(ContentError) as refused:
         content.read_folder(folder, "kitchen")
     assert [(problem.file, problem.message) for problem in refused.value.problems] == [

@@ -87,7 +87,7 @@ def test_a_second_service_on_one_folder_is_refused(tmp_path: Path) -> None:
         ({"FUNNEL_DAY": "soon"}, "FUNNEL_DAY"),
         ({"FUNNEL_MAIL": "pigeon"}, "FUNNEL_MAIL"),
         ({"FUNNEL_KEYS": "1:short"}, "32 bytes"),
-        ({"FUNNEL_CONTENT": "/nowhere"}, "is missing"),
+        ({"FUNNEL_CONTENT": "/nowhere"}, "holds no funnel"),
         ({"DATABASE_URL": "sqlite:///x.db"}, "FUNNEL_MAIL is required"),
     ],
 )

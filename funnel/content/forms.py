@@ -3,6 +3,7 @@
 from datetime import date, time
 from typing import Annotated, Any, Literal, get_args
 
+from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from funnel.core.schedule import DAY_MS, HOUR_MS, is_zone
@@ -10,6 +11,7 @@ from funnel.core.schedule import DAY_MS, HOUR_MS, is_zone
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
 LONGEST_WAIT_DAYS = 366
+RESERVED = frozenset({"healthz", "hooks", "leave", "metrics", "outbox", "readyz", "static"})
 
 
 def _one_line(value: str) -> str:
@@ -42,6 +44,24 @@ def _https(value: str) -> str:
     return value
 
 
+def _https_or_empty(value: str) -> str:
+    return _https(value) if value else value
+
+
+def _address(value: str) -> str:
+    try:
+        found = validate_email(value, check_deliverability=False, allow_smtputf8=False, test_environment=True)
+    except EmailNotValidError:
+        raise ValueError("must be an email address like notes@example.org") from None
+    return found.ascii_email or value
+
+
+def _slug(value: str) -> str:
+    if len(value) < 3 or value in RESERVED:
+        raise ValueError(f"must have three letters or more and be none of {', '.join(sorted(RESERVED))}")
+    return value
+
+
 def _wait_ms(value: Any) -> int:
     number, _, unit = str(value).partition(" ")
     units = {"hour": HOUR_MS, "hours": HOUR_MS, "day": DAY_MS, "days": DAY_MS}
@@ -54,9 +74,12 @@ def _wait_ms(value: Any) -> int:
 
 def _clock(value: Any) -> time:
     try:
-        return time.fromisoformat(str(value))
+        clock = time.fromisoformat(str(value))
     except ValueError:
-        raise ValueError('must be a local time like "08:30"') from None
+        clock = None
+    if clock is None or clock.tzinfo:
+        raise ValueError('must be a local time like "08:30"')
+    return clock
 
 
 Line = Annotated[str, AfterValidator(_one_line)]
@@ -64,6 +87,9 @@ Text = Annotated[str, AfterValidator(_text)]
 Key = Annotated[str, AfterValidator(_key)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Https = Annotated[str, AfterValidator(_https)]
+HttpsOrEmpty = Annotated[str, AfterValidator(_https_or_empty)]
+Address = Annotated[str, AfterValidator(_address)]
+Slug = Annotated[str, AfterValidator(_key), AfterValidator(_slug)]
 WaitMs = Annotated[int, BeforeValidator(_wait_ms)]
 Clock = Annotated[time, BeforeValidator(_clock)]
 
@@ -80,7 +106,7 @@ class ControllerForm(Form):
 
 class SenderForm(Form):
     name: Line
-    address: Line
+    address: Address
     replies: Text
 
 
@@ -96,7 +122,7 @@ class EducatorForm(Form):
     offer: str = ""
     price: str = ""
     touch: str = ""
-    url: str = ""
+    url: HttpsOrEmpty = ""
 
 
 class ConsentForm(Form):
@@ -106,7 +132,7 @@ class ConsentForm(Form):
 
 
 class FunnelForm(Form):
-    slug: Key
+    slug: Slug
     title: Line
     locale: Key
     timezone: Zone

@@ -1,0 +1,170 @@
+"""Reads a funnel's folders into core types, or names everything that is wrong with them."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from funnel.content import forms
+from funnel.content.files import names, read_folder, revision_id
+from funnel.content.mails import PAGE_FIELDS, read_mail, read_page, read_snippets
+from funnel.content.problem import ContentError, Files, Problem
+from funnel.content.quizzes import read_quiz
+from funnel.content.texts import Texts
+from funnel.core.consent import Purpose
+from funnel.core.lesson import LESSON_FIELDS, Source
+from funnel.core.schedule import Timing
+from funnel.core.sequence import (
+    Controller,
+    Educator,
+    Funnel,
+    HelpEntry,
+    HelpKind,
+    Lesson,
+    Pattern,
+    Review,
+    Sender,
+    Support,
+)
+
+__all__ = ["ContentError", "Files", "Problem", "names", "parse", "parse_mail", "read_all", "read_folder", "revision_id"]
+
+_PATTERN_TEXTS = ("summary", "purpose", "before", "during", "after", "costs", "needs", "practice")
+_OTHER_TOML = ("funnel", "quiz", "support")
+
+
+def read_all(root: Path) -> dict[str, tuple[dict[str, bytes], Funnel]]:
+    """Every funnel below `root`: name → (files, funnel). Raises ContentError with every problem of all of them."""
+    found, problems = {}, []
+    for name in names(root):
+        try:
+            files = read_folder(root, name)
+            found[name] = (files, parse(name, files))
+        except ContentError as error:
+            problems += error.problems
+    slugs = [funnel.slug for _, funnel in found.values()]
+    problems += [
+        Problem(f"sequences/{name}/funnel.toml", "slug", f"{funnel.slug!r} is taken by another funnel")
+        for name, (_, funnel) in found.items()
+        if slugs.count(funnel.slug) > 1
+    ]
+    if not found and not problems:
+        problems.append(Problem("sequences/", "", "holds no funnel: a folder with a funnel.toml"))
+    if problems:
+        raise ContentError(problems)
+    return found
+
+
+def parse(name: str, files: Files) -> Funnel:
+    """The funnel in `files`. Raises ContentError with every problem found."""
+    texts = Texts(files)
+    funnel = _read_funnel(texts, name)
+    if texts.problems or funnel is None:
+        raise ContentError(sorted(set(texts.problems)))
+    return funnel
+
+
+def parse_mail(path: str, files: Files, fields: frozenset[str]) -> Source:
+    """A service mail that stands alone. Raises ContentError with every problem found."""
+    texts = Texts(files)
+    source = read_mail(texts, path, fields, frozenset(), {})
+    if texts.problems or source is None:
+        raise ContentError(sorted(set(texts.problems)))
+    return source
+
+
+def _read_funnel(texts: Texts, name: str) -> Funnel | None:
+    here = f"sequences/{name}/"
+    head = texts.toml(f"{here}funnel.toml", forms.FunnelForm)
+    keys = tuple(dict.fromkeys(head.patterns if head else _pattern_files(texts.files, here)))
+    snippets = read_snippets(texts, f"emails/{name}/snippets/")
+    quiz = read_quiz(texts, f"{here}quiz.toml", keys)
+    patterns = {key: _read_pattern(texts, name, key, frozenset(keys), snippets) for key in keys}
+    support = texts.toml(f"{here}support.toml", forms.SupportForm)
+    landing, how, privacy = (read_page(texts, f"{here}{page}.md") for page in ("landing", "how", "privacy"))
+    _duplicate_lessons(texts, here, patterns)
+    if all(patterns.values()):
+        _unused(texts)
+    if support:
+        texts.markdown_value(f"{here}support.toml", "intro", support.intro, PAGE_FIELDS)
+    if not (head and quiz and support and landing and how and privacy):
+        return None
+    educator = Educator(**head.educator.model_dump())
+    return Funnel(
+        name=name,
+        slug=head.slug,
+        title=head.title,
+        locale=head.locale,
+        timezone=head.timezone,
+        leave_to=head.leave_to,
+        controller=Controller(**head.controller.model_dump()),
+        sender=Sender(**head.sender.model_dump()),
+        review=Review(**head.review.model_dump()),
+        educator=educator,
+        wordings=_wordings(texts, f"{here}funnel.toml", head, educator),
+        quiz=quiz,
+        patterns={key: pattern for key, pattern in patterns.items() if pattern},
+        landing=landing,
+        how=how,
+        privacy=privacy,
+        support=Support(
+            support.intro,
+            tuple(HelpKind(**kind.model_dump()) for kind in support.kinds),
+            tuple(HelpEntry(**entry.model_dump()) for entry in support.entries),
+        ),
+        snippets=snippets,
+    )
+
+
+def _pattern_files(files: Files, here: str) -> list[str]:
+    """The patterns that there are files for, when funnel.toml cannot say."""
+    tomls = (path.removeprefix(here).removesuffix(".toml") for path in files if path.startswith(here))
+    return sorted(key for key in tomls if key not in _OTHER_TOML and "." not in key)
+
+
+def _read_pattern(
+    texts: Texts, name: str, key: str, keys: frozenset[str], snippets: Mapping[str, str]
+) -> Pattern | None:
+    path = f"sequences/{name}/{key}.toml"
+    form = texts.toml(path, forms.PatternForm)
+    if not form:
+        return None
+    for place in _PATTERN_TEXTS:
+        texts.markdown_value(path, place, getattr(form, place), PAGE_FIELDS)
+    lessons = []
+    for number, row in enumerate(form.lessons, 1):
+        mail = f"emails/{name}/{row.email}"
+        if mail in texts.used:
+            texts.problem(path, f"lessons[{number}].email", f"{row.email} is already another lesson's mail")
+        source = read_mail(texts, mail, LESSON_FIELDS, keys - {key}, snippets)
+        if source:
+            days = frozenset(forms.WEEKDAYS.index(day) for day in row.days)
+            lessons.append(Lesson(row.key, Timing(row.wait, row.at, days), source))
+    return Pattern(key=key, lessons=tuple(lessons), **form.model_dump(exclude={"lessons"}))
+
+
+def _duplicate_lessons(texts: Texts, here: str, patterns: Mapping[str, Pattern | None]) -> None:
+    seen: dict[str, str] = {}
+    for pattern in filter(None, patterns.values()):
+        for lesson in pattern.lessons:
+            file = f"{here}{pattern.key}.toml"
+            if lesson.key in seen:
+                texts.problem(file, "lessons", f"key {lesson.key!r} is also used in {seen[lesson.key]}")
+            seen[lesson.key] = file
+
+
+def _unused(texts: Texts) -> None:
+    for path in sorted(set(texts.files) - texts.used):
+        texts.problem(path, "", "is not used by the funnel; name it in a <pattern>.toml or delete it")
+
+
+def _wordings(texts: Texts, path: str, head: forms.FunnelForm, educator: Educator) -> dict[str, str]:
+    course = f"{head.consent.course} {head.consent.course_educator}" if educator.complete else head.consent.course
+    names = {"{controller}": head.controller.name, "{educator}": educator.name or "{educator}"}
+    wordings: dict[str, str] = {}
+    for purpose, text in ((Purpose.SENSITIVE, head.consent.sensitive), (Purpose.COURSE, course)):
+        for mark, value in names.items():
+            text = text.replace(mark, value)
+        if unknown := re.search(r"\{.*?\}", text):
+            texts.problem(path, f"consent.{purpose}", f"{unknown[0]} is not known here; {{controller}} is")
+        wordings[purpose] = " ".join(text.split())
+    return wordings

@@ -1,0 +1,40 @@
+"""A funnel's files on disk, and the name that their content gives them."""
+
+import hashlib
+from pathlib import Path
+
+from funnel.content.problem import ContentError, Files, Problem
+
+LARGEST_FILE = 1_000_000
+_ROOMS = ("sequences", "emails")
+_SUFFIXES = (".toml", ".md")
+
+
+def names(root: Path) -> list[str]:
+    """The funnels below `root`: the folders of sequences/."""
+    return sorted(path.name for path in root.glob("sequences/*/") if not path.name.startswith("."))
+
+
+def read_folder(root: Path, name: str) -> dict[str, bytes]:
+    """The files of one funnel, path relative to `root` → bytes. Raises ContentError for what cannot be read."""
+    files, problems = {}, []
+    for path in sorted(p for room in _ROOMS for p in (root / room / name, *(root / room / name).rglob("*"))):
+        place = path.relative_to(root).as_posix()
+        if path.is_symlink():
+            problems.append(Problem(place, "", "is a link; put the file itself here"))
+        elif path.is_file() and path.suffix in _SUFFIXES:
+            if path.stat().st_size > LARGEST_FILE:
+                problems.append(Problem(place, "", f"is larger than {LARGEST_FILE} bytes"))
+            else:
+                files[place] = path.read_bytes()
+    if problems:
+        raise ContentError(problems)
+    return files
+
+
+def revision_id(files: Files) -> str:
+    """The content's own name: hex SHA-256 over every path and the hash of what it holds."""
+    digest = hashlib.sha256()
+    for path, content in sorted(files.items()):
+        digest.update(path.encode() + b"\x00" + hashlib.sha256(content).digest())
+    return digest.hexdigest()

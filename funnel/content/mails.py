@@ -1,0 +1,82 @@
+"""Lessons, service mails, snippets and pages: front matter and Markdown."""
+
+from collections.abc import Iterator, Mapping
+
+from funnel.content.forms import MailForm, PageForm
+from funnel.content.texts import Texts
+from funnel.core.lesson import (
+    EDUCATOR_FIELDS,
+    PERSONAL_FIELDS,
+    Block,
+    Problem,
+    Source,
+    field_problems,
+    parse_blocks,
+)
+from funnel.core.schedule import PACES
+from funnel.core.sequence import Page
+
+PAGE_FIELDS = frozenset({"quiz_url", "support_url"})
+SNIPPET_FIELDS = frozenset({"support_url"})
+SUBJECT_FIELDS = PERSONAL_FIELDS | {"title"}
+
+
+def read_mail(
+    texts: Texts, path: str, known: frozenset[str], others: frozenset[str], snippets: Mapping[str, str]
+) -> Source | None:
+    """A mail that may use the fields `known`, whose readers may have one of `others` as their secondary pattern."""
+    read = texts.front_matter(path, MailForm)
+    if not read:
+        return None
+    head, body, before = read
+    blocks, problems = parse_blocks(body)
+    for block in blocks:
+        problems += _argument_problems(block, others, snippets)
+        allowed = known | EDUCATOR_FIELDS if block.kind == "educator" else known
+        texts.markdown(path, block.markdown, allowed, block.line + before)
+    for problem in problems:
+        texts.problem(path, f"line {problem.line + before}", problem.message)
+    if not head:
+        return None
+    for name, line in (("subject", head.subject), ("preview", head.preview)):
+        for problem in field_problems(line, known & SUBJECT_FIELDS):
+            texts.problem(path, name, problem.message)
+    filled = (
+        Block(block.kind, block.argument, snippets.get(block.argument, ""), block.line)
+        if block.kind == "snippet"
+        else block
+        for block in blocks
+    )
+    return Source(head.subject, head.preview, tuple(filled))
+
+
+def read_snippets(texts: Texts, folder: str) -> dict[str, str]:
+    """name → Markdown of the shared passages in `folder`."""
+    found = {}
+    for path in texts.files:
+        if path.startswith(folder) and path.endswith(".md"):
+            text = texts.text(path) or ""
+            texts.markdown(path, text, SNIPPET_FIELDS, 1)
+            found[path.removeprefix(folder).removesuffix(".md")] = text.strip()
+    if "safety" not in found:
+        texts.problem(f"{folder}safety.md", "", "is missing: every result page shows it")
+    return found
+
+
+def read_page(texts: Texts, path: str) -> Page | None:
+    read = texts.front_matter(path, PageForm)
+    if not read:
+        return None
+    head, body, before = read
+    texts.markdown(path, body, PAGE_FIELDS, before + 1)
+    return Page(head.title, head.description, body.strip()) if head else None
+
+
+def _argument_problems(block: Block, others: frozenset[str], snippets: Mapping[str, str]) -> Iterator[Problem]:
+    opening = block.line - 1
+    if block.kind == "secondary" and block.argument not in others:
+        yield Problem(opening, f"secondary {block.argument!r} can never be; use {', '.join(sorted(others))}")
+    if block.kind == "pace" and block.argument not in PACES:
+        yield Problem(opening, f"there is no pace {block.argument!r}; use {', '.join(PACES)}")
+    if block.kind == "snippet" and block.argument not in snippets:
+        yield Problem(opening, f"there is no snippets/{block.argument}.md")

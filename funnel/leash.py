@@ -38,7 +38,9 @@ def _until_closed() -> None:
 
 def main() -> int:
     """`python -m funnel.leash COMMAND…` runs a command that knows nothing of leashes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says when to stop
+    # Ctrl-C reaches the whole group, but the parent says when to stop. Blocked, not ignored: what is run here may
+    # set a handler of its own, and inherits the block.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)  # noqa: S603 -- our own command line
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     threading.Thread(target=_wait_and_end, args=(child,), daemon=True).start()

@@ -67,7 +67,8 @@ def service_mails(root: Path) -> dict[str, Source]:
     found, problems = {}, []
     for kind in NOTICES:
         path = f"emails/service/{kind}.md"
-        files = {path: (place / path).read_bytes() for place in (ROOT, root) if (place / path).is_file()}
+        place = root if (root / path).is_file() else ROOT
+        files = {path: (place / path).read_bytes()}
         try:
             found[kind] = content.parse_mail(path, files, NOTICE_FIELDS)
         except content.ContentError as error:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -64,7 +65,9 @@ class Child:
 
 def up(settings: Settings, greeting: str) -> None:
     """Runs everything until Ctrl-C or SIGTERM. Raises UpError when it cannot start."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    stop = threading.Event()
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked, lambda *_: stop.set())
     with _only_one(settings.home), _redis(settings) as redis_url:
         _need_port(settings)
         env = {"REDIS_URL": redis_url}
@@ -73,25 +76,19 @@ def up(settings: Settings, greeting: str) -> None:
         try:
             for child in children:
                 child.start()
-            _until_answers(settings, children)
+            _until_answers(settings, children[0], stop)
             click.echo(greeting)
-            _keep(children)
-        except KeyboardInterrupt:
+            _keep(children, stop)
             click.echo("Stopping …")
         finally:
             _stop(children)
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _keep(children: list[Child]) -> None:
-    while True:
+def _keep(children: list[Child], stop: threading.Event) -> None:
+    while not stop.wait(0.2):
         for child in children:
             if not child.alive():
                 _revive(child)
-        time.sleep(0.2)
 
 
 def _revive(child: Child) -> None:
@@ -104,9 +101,6 @@ def _revive(child: Child) -> None:
 
 
 def _stop(children: list[Child]) -> None:
-    # A second Ctrl-C must not leave anything behind.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     deadline = time.monotonic() + STOP_S
     for child in children:
         child.stop()
@@ -145,16 +139,16 @@ def _need_port(settings: Settings) -> None:
         time.sleep(0.1)
 
 
-def _until_answers(settings: Settings, children: list[Child]) -> None:
+def _until_answers(settings: Settings, web: Child, stop: threading.Event) -> None:
     deadline = time.monotonic() + START_S
     host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104 -- compared, not bound
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and not stop.wait(0.05):
         with contextlib.suppress(OSError), socket.create_connection((host, settings.port), 0.2):
             return
-        if not children[0].alive():
+        if not web.alive():
             raise UpError("The web process did not start; see its messages above.")
-        time.sleep(0.05)
-    raise UpError(f"The web process did not answer within {START_S:.0f} s; see its messages above.")
+    if not stop.is_set():
+        raise UpError(f"The web process did not answer within {START_S:.0f} s; see its messages above.")
 
 
 @contextlib.contextmanager

@@ -94,6 +94,7 @@ class Page(HTMLParser):
             self._button = None
 
     def handle_data(self, data: str) -> None:
+        data = data.replace("’", "'")
         self.words.append(data)
         if self._link is not None:
             self._link_words.append(data)

@@ -75,6 +75,8 @@ def parse_mail(path: str, files: Files, fields: frozenset[str]) -> Source:
 def _read_funnel(texts: Texts, name: str) -> Funnel | None:
     here = f"sequences/{name}/"
     head = texts.toml(f"{here}funnel.toml", forms.FunnelForm)
+    if head and len(set(head.patterns)) < len(head.patterns):
+        texts.problem(f"{here}funnel.toml", "patterns", "names a pattern twice")
     keys = tuple(dict.fromkeys(head.patterns if head else _pattern_files(texts.files, here)))
     snippets = read_snippets(texts, f"emails/{name}/snippets/")
     quiz = read_quiz(texts, f"{here}quiz.toml", keys)

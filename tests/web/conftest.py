@@ -1,0 +1,159 @@
+"""The web layer on a real database: a visitor's browser, the worker behind it, and what the tables hold."""
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import Engine, select
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from funnel import settings
+from funnel.core.quiz import SKIP, Outcome, Result, score
+from funnel.core.sequence import Funnel
+from funnel.flow.tools import Tools
+from funnel.mail.outbox import Outbox
+from funnel.runtime import Runtime
+from funnel.store.db import open_engine, reading
+from funnel.store.tables import metadata
+from funnel.web.app import create_app
+from tests.conftest import BASE_URL, Clock
+from tests.databases import Databases
+from tests.robot import Page
+from tests.world import ALICE, World
+
+CONSENTS = {"sensitive": "yes", "course": "yes"}
+Dump = dict[str, list[tuple[Any, ...]]]
+
+
+@dataclass
+class Site:
+    """One visitor at the service. Redirects are followed only by `land`."""
+
+    app: Starlette
+    client: TestClient
+    world: World
+    funnel: Funnel
+
+    @property
+    def slug(self) -> str:
+        return self.funnel.slug
+
+    @property
+    def cookie(self) -> str:
+        return f"__Host-{self.slug}"
+
+    def at(self, path: str) -> str:
+        return f"/{self.slug}/{path}"
+
+    def other(self) -> "Site":
+        """Somebody else's browser at the same service."""
+        return dataclasses.replace(self, client=browser(self.app))
+
+    def land(self, response: httpx2.Response) -> httpx2.Response:
+        """Where a form leads."""
+        assert response.status_code == 303, f"{response.status_code}: {response.text[:300]}"
+        return self.client.get(response.headers["location"])
+
+    def take_quiz(self, answers: dict[str, str]) -> httpx2.Response:
+        """Starts, answers every question (those without an answer are skipped), and lands on the result."""
+        shown = self.client.post(self.at("start"))
+        for number, question in enumerate(self.funnel.quiz.questions, 1):
+            shown = self.client.post(self.at(f"q/{number}"), data={"answer": answers.get(question.key, SKIP)})
+        return self.land(shown)
+
+    def sign_up(self, address: str, name: str = "", **more: str) -> httpx2.Response:
+        return self.client.post(self.at("join"), data={"email": address, "first_name": name, **CONSENTS, **more})
+
+    def apply(self, address: str = ALICE, pattern: str = "freeze") -> str:
+        """From the first question to the path of the newest confirm link."""
+        self.take_quiz(answers_for(self.funnel, pattern))
+        self.land(self.sign_up(address))
+        self.world.work()
+        return self.link(address, "onfirm")
+
+    def join(self, address: str = ALICE, pattern: str = "freeze") -> None:
+        """Applies, confirms, and has the first lesson."""
+        assert self.client.post(self.apply(address, pattern)).status_code == 200
+        self.world.work()
+
+    def link(self, address: str, words: str) -> str:
+        """The path of a link in the newest mail to this address."""
+        return self.world.mails(address)[-1].link(words).removeprefix(BASE_URL)
+
+    def dump(self) -> Dump:
+        """Every row of every table."""
+        with reading(self.world.tools.engine) as connection:
+            return {
+                table.name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key))]
+                for table in metadata.sorted_tables
+            }
+
+    def page(self, path: str) -> Page:
+        return Page(f"{BASE_URL}{path}", self.client.get(path).text)
+
+
+def browser(app: Starlette, **more: Any) -> TestClient:
+    return TestClient(app, base_url=BASE_URL, follow_redirects=False, **more)
+
+
+def answers_for(funnel: Funnel, pattern: str) -> dict[str, str]:
+    """The answers of somebody who clearly is of this pattern."""
+    return {
+        question.key: max(question.answers, key=lambda answer: answer.weights.get(pattern, 0)).key
+        for question in funnel.quiz.questions
+    }
+
+
+def answers_leading_to(funnel: Funnel, outcome: Outcome) -> tuple[dict[str, str], Result]:
+    """Some answers with this outcome."""
+    if outcome == Outcome.TOO_FEW:
+        found = dict(itertools.islice(answers_for(funnel, "freeze").items(), 2))
+        return found, score(funnel.quiz, found)
+    if outcome == Outcome.AT_EASE:
+        found = {
+            question.key: next(answer.key for answer in question.answers if answer.at_ease)
+            for question in funnel.quiz.questions
+            if any(answer.at_ease for answer in question.answers)
+        }
+        return found, score(funnel.quiz, found)
+    for first, second in itertools.permutations(funnel.quiz.patterns, 2):
+        one, two = answers_for(funnel, first), answers_for(funnel, second)
+        for cut in range(1, len(one)):
+            mixed = {key: (one if place < cut else two)[key] for place, key in enumerate(one)}
+            result = score(funnel.quiz, mixed)
+            if result.outcome == outcome and (result.secondary or outcome == Outcome.TOO_CLOSE):
+                return mixed, result
+    raise AssertionError(f"no answers lead to {outcome}")
+
+
+@pytest.fixture(params=["sqlite"])
+def engine(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Engine]:
+    """SQLite, unless a test asks for another kind."""
+    made = open_engine(databases.fresh(request.param))
+    yield made
+    made.dispose()
+
+
+@contextlib.contextmanager
+def opened(tools: Tools, clock: Clock, home: Path, **env: str) -> Iterator[Site]:
+    """The site with its outbox below `home`, one visitor, and a clock that the test moves."""
+    found = settings.load({"FUNNEL_HOME": str(home), "FUNNEL_BASE_URL": BASE_URL, **env})
+    provider = Outbox(home / "outbox", tools.batch_size)
+    app = create_app(Runtime(found, tools, provider))
+    app.state.site = dataclasses.replace(app.state.site, now_ms=clock)
+    with browser(app) as client:
+        world = World(tools, clock, home / "outbox", provider)
+        yield Site(app, client, world, world.funnel())
+
+
+@pytest.fixture
+def site(tools: Tools, clock: Clock, tmp_path: Path) -> Iterator[Site]:
+    with opened(tools, clock, tmp_path) as found:
+        yield found

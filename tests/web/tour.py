@@ -1,0 +1,84 @@
+"""Every page that the service can show, in every state that looks different."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+
+from funnel.core.quiz import Outcome
+from tests.web.conftest import Site, answers_for, answers_leading_to
+from tests.world import ALICE, BOB
+
+Seen = tuple[str, httpx2.Response]
+
+
+def tour(site: Site) -> Iterator[Seen]:
+    """(what it is, the page)."""
+    yield from plain(site)
+    yield from quiz(site)
+    yield from joining(site.other())
+    yield from reading(site.other())
+    yield from refusals(site.other())
+    yield from outbox(site)
+
+
+def plain(site: Site) -> Iterator[Seen]:
+    for path in ("", "/start", "/q/1", f"/q/{len(site.funnel.quiz.questions)}", "/how", "/privacy", "/support"):
+        yield f"house{path}", site.client.get(f"/{site.slug}{path}")
+
+
+def quiz(site: Site) -> Iterator[Seen]:
+    yield "nothing answered", site.client.post(site.at("q/2"))
+    for outcome in Outcome:
+        yield f"result {outcome}", site.take_quiz(answers_leading_to(site.funnel, outcome)[0])
+    yield "result none", site.land(site.client.post(site.at("choose"), data={"pattern": "none"}))
+    yield "result chosen", site.land(site.client.post(site.at("choose"), data={"pattern": site.funnel.quiz.patterns[0]}))
+
+
+def joining(site: Site) -> Iterator[Seen]:
+    site.take_quiz(answers_for(site.funnel, "fawn"))
+    yield "join", site.client.get(site.at("join"))
+    yield "join refused", site.client.post(site.at("join"), data={"email": "x", "first_name": "\x07"})
+    yield "inbox", site.land(site.sign_up(BOB))
+    yield "inbox again", site.client.post(site.at("inbox"))
+    site.world.work()
+    old = site.link(BOB, "onfirm")
+    yield "confirm open", site.client.get(old)
+    site.world.clock.forward(hours=73)
+    yield "confirm expired", site.client.get(old)
+    yield "confirm asked", site.client.post(f"{old}/again")
+    site.world.work()
+    new = site.link(BOB, "onfirm")
+    yield "confirmed", site.client.post(new)
+    yield "confirmed before", site.client.get(new)
+
+
+def reading(site: Site) -> Iterator[Seen]:
+    site.join(ALICE)
+    read, stop, choose = (site.link(ALICE, words) for words in ("Read in", "Stop", "hoose"))
+    yield "read", site.client.get(read)
+    yield "choose", site.client.get(choose)
+    yield "chosen", site.client.post(choose, data={"pattern": "flight"})
+    yield "choose nothing", site.client.post(choose)
+    yield "stop", site.client.get(stop)
+    yield "stopped", site.client.post(stop)
+    yield "choose when stopped", site.client.get(choose)
+    yield "choose in vain", site.client.post(choose, data={"pattern": "flight"})
+    yield "resumed", site.client.post(f"{stop}/undo")
+    yield "deleted", site.client.post(f"{stop}/delete")
+    yield "deleted before", site.client.get(stop)
+
+
+def refusals(site: Site) -> Iterator[Seen]:
+    yield "unknown", site.client.get("/nowhere/at/all")
+    yield "unknown link", site.client.get("/c/unknown")
+    yield "wrong method", site.client.put(site.at("start"))
+    yield "from elsewhere", site.client.post(site.at("start"), headers={"origin": "https://elsewhere.example"})
+    yield "too large", site.client.post(site.at("q/1"), data={"answer": "a" * 100_000})
+    yield "unreadable cookie", site.client.get(site.at("result"), headers={"cookie": f"{site.cookie}=garbage"})
+
+
+def outbox(site: Site) -> Iterator[Seen]:
+    yield "outbox", site.client.get("/outbox")
+    for mail in site.world.mails(ALICE)[:2]:
+        yield "outbox mail", site.client.get(f"/outbox/{Path(mail.path).stem}")

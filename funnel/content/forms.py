@@ -165,8 +165,15 @@ class OutcomeForm(Form):
     text: Text
 
 
+class FactForm(Form):
+    name: Line
+    text: Text
+
+
 class QuizForm(Form):
     opening: Text
+    begin: Line
+    facts: Annotated[list[FactForm], Field(min_length=1)]
     minimum_answers: Annotated[int, Field(ge=1)]
     at_ease: Annotated[float, Field(gt=0, le=100)]
     too_close: Annotated[float, Field(gt=0, le=100)]

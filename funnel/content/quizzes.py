@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from funnel.content.forms import AnswerForm, QuestionForm, QuizForm
 from funnel.content.mails import PAGE_FIELDS
 from funnel.content.texts import Texts
-from funnel.core.quiz import NONE, SKIP, Answer, Outcome, OutcomeText, Question, Quiz, Rules
+from funnel.core.quiz import NONE, SKIP, Answer, Fact, Outcome, OutcomeText, Question, Quiz, Rules
 
 OUTCOMES = ("too-close", "at-ease", "too-few")
 
@@ -27,8 +27,12 @@ def read_quiz(texts: Texts, path: str, patterns: tuple[str, ...]) -> Quiz | None
     for pattern in patterns:
         if not any(_main(answer.weights) == pattern for question in form.questions for answer in question.answers):
             texts.problem(path, "questions", f"pattern {pattern!r} is unreachable: no answer speaks mainly for it")
+    for number, fact in enumerate(form.facts, 1):
+        texts.markdown_value(path, f"facts[{number}].text", fact.text, PAGE_FIELDS)
     return Quiz(
         opening=form.opening,
+        facts=tuple(Fact(fact.name, fact.text) for fact in form.facts),
+        begin=form.begin,
         rules=Rules(form.minimum_answers, form.at_ease, form.too_close, form.secondary_within),
         patterns=patterns,
         questions=tuple(_question(question) for question in form.questions),

@@ -67,8 +67,20 @@ class OutcomeText:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """What somebody should know before they start; `text` is Markdown."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Quiz:
+    """`opening` is Markdown; `begin` is what the button that starts the quiz says."""
+
     opening: str
+    facts: tuple[Fact, ...]
+    begin: str
     rules: Rules
     patterns: tuple[str, ...]
     questions: tuple[Question, ...]

@@ -36,7 +36,7 @@ def support(visit: Visit) -> Response:
 def start(visit: Visit) -> Response:
     if visit.request.method == "POST":
         return visit.go("q/1", visit.fresh())
-    return visit.page("start", questions=len(visit.funnel.quiz.questions))
+    return visit.page("start")
 
 
 def question(visit: Visit) -> Response:

@@ -39,6 +39,8 @@ def question(key: str, **extra: int) -> Question:
 
 QUIZ = Quiz(
     opening="",
+    facts=(),
+    begin="Start",
     rules=Rules(minimum_answers=3, at_ease=50, too_close=4, secondary_within=12),
     patterns=PATTERNS,
     questions=tuple(question(f"q{number}") for number in range(1, 11)),

@@ -50,11 +50,11 @@ class Visitor:
             assert bad == [], f"{name} in {scheme}: {found.generate_report()}"
         self.page.emulate_media(color_scheme="light")
 
-    def keep(self, name: str, *, whole: bool = False) -> None:
+    def keep(self, name: str) -> None:
         folder = os.environ.get("SCREENSHOTS")
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=whole)
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
 
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).click()
@@ -91,7 +91,6 @@ def test_a_visitor_with_a_browser_gets_the_whole_course_and_leaves(visitor: Visi
     service, address = visitor.service, "browser@example.org"
     visitor.page.goto(service.url)
     visitor.check("landing")
-    visitor.keep("landing")
     visitor.follow("Take the quiz")
     visitor.check("start")
     visitor.page.locator("main form button").click()
@@ -105,7 +104,6 @@ def test_a_visitor_with_a_browser_gets_the_whole_course_and_leaves(visitor: Visi
     for box in visitor.page.locator('input[type="checkbox"]').all():
         assert not box.is_checked()
         box.check()
-    visitor.keep("join")
     visitor.page.locator("main form button").last.click()
     visitor.check("inbox")
     service.until_mail(address, 1)
@@ -193,10 +191,14 @@ def test_browser_back_returns_to_the_question_and_the_new_answer_counts(visitor:
     first = funnel.quiz.questions[0]
     visitor.page.locator(f'input[value="{first.answers[0].key}"]').check()
     visitor.press("Next")
-    visitor.page.go_back()
+    visitor.page.wait_for_url("**/q/2")
+    visitor.page.go_back(wait_until="load")
+    visitor.page.wait_for_url("**/q/1")
     visitor.page.locator(f'input[value="{first.answers[1].key}"]').check()
     visitor.press("Next")
+    visitor.page.wait_for_url("**/q/2")
     visitor.follow("Back")
+    visitor.page.wait_for_url("**/q/1")
     assert visitor.page.locator("input:checked").get_attribute("value") == first.answers[1].key
 
 

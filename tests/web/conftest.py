@@ -17,13 +17,15 @@ from starlette.testclient import TestClient
 from funnel import settings
 from funnel.core.quiz import SKIP, Outcome, Result, score
 from funnel.core.sequence import Funnel
+from funnel.flow.publish import publish
 from funnel.flow.tools import Tools
+from funnel.keyring import Keyring
 from funnel.mail.outbox import Outbox
 from funnel.runtime import Runtime
 from funnel.store.db import open_engine, reading
 from funnel.store.tables import metadata
 from funnel.web.app import create_app
-from tests.conftest import BASE_URL, Clock
+from tests.conftest import BASE_URL, ROOT, Clock, make_tools
 from tests.databases import Databases
 from tests.robot import Page
 from tests.world import ALICE, World
@@ -151,6 +153,17 @@ def opened(tools: Tools, clock: Clock, home: Path, **env: str) -> Iterator[Site]
     with browser(app) as client:
         world = World(tools, clock, home / "outbox", provider)
         yield Site(app, client, world, world.funnel())
+
+
+@pytest.fixture(scope="module")
+def shared(databases: Databases, keyring: Keyring, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One site for all the tests of a module that change nothing, or nothing that the others look at."""
+    engine, clock = open_engine(databases.fresh("sqlite")), Clock()
+    tools = make_tools(engine, keyring)
+    publish(tools, ROOT, clock())
+    with opened(tools, clock, tmp_path_factory.mktemp("shared")) as found:
+        yield found
+    engine.dispose()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from html.parser import HTMLParser
 
 import httpx2
+from markupsafe import escape
 
 from funnel.core.sequence import Funnel
 
@@ -75,5 +76,5 @@ def without_inputs(html: str) -> str:
     shape = Shape(html)
     for found in shape.all("input"):
         if value := found.get("value"):
-            html = html.replace(f'value="{value}"', "")
+            html = html.replace(f'value="{escape(value)}"', "")
     return html

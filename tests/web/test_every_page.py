@@ -1,20 +1,15 @@
 """What holds for every page, whatever it shows."""
 
 import re
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
 from funnel.core.quiz import Outcome
-from funnel.flow.publish import publish
-from funnel.keyring import Keyring
-from funnel.store.db import open_engine
-from tests.conftest import BASE_URL, ROOT, Clock, make_tools
-from tests.databases import Databases
+from tests.conftest import BASE_URL
 from tests.robot import Page
-from tests.web.conftest import Site, answers_leading_to, opened
+from tests.web.conftest import Site, answers_leading_to
 from tests.web.shape import Shape
 from tests.web.tour import tour
 
@@ -23,14 +18,9 @@ Pages = list[tuple[str, httpx2.Response, Shape]]
 
 
 @pytest.fixture(scope="module")
-def pages(databases: Databases, keyring: Keyring, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+def pages(shared: Site) -> Pages:
     """One tour for all these tests, which only look."""
-    engine, clock = open_engine(databases.fresh("sqlite")), Clock()
-    tools = make_tools(engine, keyring)
-    publish(tools, ROOT, clock())
-    with opened(tools, clock, tmp_path_factory.mktemp("tour")) as site:
-        yield [(name, response, Shape(response.text)) for name, response in tour(site)]
-    engine.dispose()
+    return [(name, response, Shape(response.text)) for name, response in tour(shared)]
 
 
 def test_the_tour_sees_them_all(pages: Pages) -> None:
@@ -52,10 +42,10 @@ def test_titles_and_addresses_say_nothing_of_the_topic(pages: Pages, words: tupl
         assert not [word for word in words for text in (shape.title, *paths) if word in text.lower()], name
 
 
-@pytest.fixture
-def words(site: Site) -> tuple[str, ...]:
-    patterns = site.funnel.patterns.values()
-    return (*TOPIC, *site.funnel.patterns, *(pattern.name.lower().removeprefix("the ") for pattern in patterns))
+@pytest.fixture(scope="module")
+def words(shared: Site) -> tuple[str, ...]:
+    patterns = shared.funnel.patterns.values()
+    return (*TOPIC, *shared.funnel.patterns, *(pattern.name.lower().removeprefix("the ") for pattern in patterns))
 
 
 def _targets(shape: Shape) -> list[str]:
@@ -101,42 +91,42 @@ def test_only_a_given_answer_and_a_given_yes_are_ever_preselected(pages: Pages) 
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_no_result_preselects_a_course_for_the_reader(site: Site, outcome: Outcome) -> None:
-    answers, result = answers_leading_to(site.funnel, outcome)
-    page = site.take_quiz(answers)
+def test_no_result_preselects_a_course_for_the_reader(shared: Site, outcome: Outcome) -> None:
+    answers, result = answers_leading_to(shared.funnel, outcome)
+    page = shared.take_quiz(answers)
     assert Shape(page.text).checked == []
-    joinable = any(target == f"{BASE_URL}{site.at('join')}" for _, target in Page(BASE_URL, page.text).links)
+    joinable = any(target == f"{BASE_URL}{shared.at('join')}" for _, target in Page(BASE_URL, page.text).links)
     assert joinable == (result.primary is not None) == (outcome == Outcome.DECIDED)
 
 
-def test_consents_are_separate_and_unticked_and_stay_as_the_reader_left_them(site: Site) -> None:
-    site.take_quiz(answers_leading_to(site.funnel, Outcome.DECIDED)[0])
-    fresh = Shape(site.client.get(site.at("join")).text)
+def test_consents_are_separate_and_unticked_and_stay_as_the_reader_left_them(shared: Site) -> None:
+    shared.take_quiz(answers_leading_to(shared.funnel, Outcome.DECIDED)[0])
+    fresh = Shape(shared.client.get(shared.at("join")).text)
     boxes = [found.get("name") for found in fresh.all("input") if found.get("type") == "checkbox"]
     assert (boxes, fresh.checked) == (["sensitive", "course"], [])
-    again = site.client.post(site.at("join"), data={"email": "nonsense", "course": "yes"})
+    again = shared.client.post(shared.at("join"), data={"email": "nonsense", "course": "yes"})
     assert Shape(again.text).checked == ["course"]
 
 
-def test_the_email_field_says_what_it_is(site: Site) -> None:
-    site.take_quiz(answers_leading_to(site.funnel, Outcome.DECIDED)[0])
-    field = next(found for found in Shape(site.client.get(site.at("join")).text).all("input") if found.get("id") == "email")
+def test_the_email_field_says_what_it_is(shared: Site) -> None:
+    shared.take_quiz(answers_leading_to(shared.funnel, Outcome.DECIDED)[0])
+    field = next(found for found in Shape(shared.client.get(shared.at("join")).text).all("input") if found.get("id") == "email")
     assert (field["type"], field["autocomplete"], field["value"]) == ("email", "email", "")
 
 
-def test_leaving_quickly_forgets_everything_and_goes_somewhere_neutral(site: Site) -> None:
-    site.take_quiz(answers_leading_to(site.funnel, Outcome.DECIDED)[0])
-    assert site.cookie in site.client.cookies
-    gone = site.client.post("/leave", data={"from": site.slug})
-    assert site.funnel.leave_to in gone.headers["refresh"]
+def test_leaving_quickly_forgets_everything_and_goes_somewhere_neutral(shared: Site) -> None:
+    shared.take_quiz(answers_leading_to(shared.funnel, Outcome.DECIDED)[0])
+    assert shared.cookie in shared.client.cookies
+    gone = shared.client.post("/leave", data={"from": shared.slug})
+    assert shared.funnel.leave_to in gone.headers["refresh"]
     assert "cookies" in gone.headers["clear-site-data"]
-    assert site.cookie not in site.client.cookies
-    assert not [word for word in (site.funnel.title, site.slug) if word.lower() in gone.text.lower()]
-    assert site.client.get(site.at("result")).headers["location"] == site.at("start")
+    assert shared.cookie not in shared.client.cookies
+    assert not [word for word in (shared.funnel.title, shared.slug) if word.lower() in gone.text.lower()]
+    assert shared.client.get(shared.at("result")).headers["location"] == shared.at("start")
 
 
 @pytest.mark.parametrize("origin", ["", "nowhere", "https://elsewhere.example/", "a" * 2000])
-def test_leaving_quickly_works_whatever_the_form_says_and_never_leads_elsewhere(site: Site, origin: str) -> None:
-    gone = site.client.post("/leave", data={"from": origin})
+def test_leaving_quickly_works_whatever_the_form_says_and_never_leads_elsewhere(shared: Site, origin: str) -> None:
+    gone = shared.client.post("/leave", data={"from": origin})
     assert gone.status_code == 200
     assert "elsewhere" not in gone.text + gone.headers["refresh"]

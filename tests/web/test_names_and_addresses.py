@@ -1,6 +1,7 @@
 """Names and addresses as the world writes them, and as attackers do."""
 
 import pytest
+from markupsafe import escape
 
 from funnel.store.tables import subscriber
 from tests.web.conftest import Site, answers_for
@@ -14,16 +15,19 @@ BAD_ADDRESSES = [
     *("alice@example..org", "alice@.example.org", "alice@example.org.", "a..b@example.org", ".a@example.org"),
     *("alice@-example.org", "alice@exa_mple.org", "alice@example.org, bob@example.org", "alice@[127.0.0.1]"),
     *("Alice <alice@example.org>", "mailto:alice@example.org", "<alice@example.org>", "alice @example.org"),
-    *("alice@example.org\r\nBcc: bob@example.org", "alice@example.org\nX: y", "alice%0a@example.org\r", "al\tice@example.org"),
+    *("alice@example.org\r\nBcc: bob@example.org", "alice@example.org\nX: y", "al\tice@example.org"),
     *('"alice bob"@example.org', '"a\\"@example.org', "(comment)alice@example.org", "alice@exam\u200bple.org"),
     *("älice@example.org", "😀@example.org", "alice@example.org\u202e", "alice@\ud7ff.org", "alice@例え.\u0000"),
     *("a" * 65 + "@example.org", "a" * 10_000, f"{'a' * 65}@{LONG_DOMAIN}", "alice@" + "d" * 64 + ".org"),
-    *("alice@xn--a.org", "alice@123", "alice@1.2.3.4", "${7*7}@example.org\n", "{{ config }}@example.org"),
+    *("alice@xn--a.org", "alice@123", "alice@1.2.3.4", "{{ config }}@example.org"),
 ]  # fmt: skip
 GOOD_ADDRESSES = {
     "alice@example.org": "alice@example.org",
     "  alice@example.org ": "alice@example.org",
     "Alice+notes@Example.ORG": "Alice+notes@example.org",
+    "alice%0a@example.org\r": "alice%0a@example.org",
+    "${7*7}@example.org": "${7*7}@example.org",
+    "{{first_name}}@example.org": "{{first_name}}@example.org",
     "o'brien@example.org": "o'brien@example.org",
     "alice@bücher.example.org": "alice@xn--bcher-kva.example.org",
     f"{'a' * 64}@{LONG_DOMAIN}": f"{'a' * 64}@{LONG_DOMAIN}",
@@ -38,11 +42,11 @@ GOOD_NAMES = [
 ]
 
 
-@pytest.fixture
-def ready(site: Site) -> Site:
+@pytest.fixture(scope="module")
+def ready(shared: Site) -> Site:
     """Somebody with a result."""
-    site.take_quiz(answers_for(site.funnel, "fawn"))
-    return site
+    shared.take_quiz(answers_for(shared.funnel, "fawn"))
+    return shared
 
 
 @pytest.mark.parametrize("address", BAD_ADDRESSES, ids=ascii)
@@ -52,12 +56,11 @@ def test_what_is_no_address_is_not_taken(ready: Site, address: str) -> None:
     assert ready.dump() == before
 
 
-@pytest.mark.parametrize("typed", GOOD_ADDRESSES)
-def test_an_address_is_written_to_as_it_was_meant(ready: Site, typed: str) -> None:
-    meant = GOOD_ADDRESSES[typed]
-    assert f">{meant}<".replace("'", "&#39;") in ready.land(ready.sign_up(typed)).text
-    ready.world.work()
-    assert [mail.to for mail in ready.world.mails()] == [meant]
+def test_an_address_is_written_to_as_it_was_meant(ready: Site) -> None:
+    for typed, meant in GOOD_ADDRESSES.items():
+        assert f">{escape(meant)}<" in ready.land(ready.sign_up(typed)).text
+        ready.world.work()
+        assert ready.world.mails()[-1].to == meant
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
@@ -69,17 +72,17 @@ def test_a_name_with_control_characters_or_beyond_length_is_not_taken(ready: Sit
     assert ready.dump() == before
 
 
-@pytest.mark.parametrize("name", GOOD_NAMES, ids=ascii)
-def test_a_name_from_anywhere_arrives_as_it_was_written(ready: Site, name: str) -> None:
-    ready.land(ready.sign_up(ALICE, name))
+@pytest.mark.parametrize("place", range(len(GOOD_NAMES)), ids=map(ascii, GOOD_NAMES))
+def test_a_name_from_anywhere_arrives_as_it_was_written(ready: Site, place: int) -> None:
+    name, address = GOOD_NAMES[place], f"reader{place}@example.org"
+    ready.land(ready.sign_up(address, name))
     ready.world.work()
-    assert ready.client.post(ready.link(ALICE, "onfirm")).status_code == 200
+    assert ready.client.post(ready.link(address, "onfirm")).status_code == 200
     ready.world.work()
-    lesson = ready.world.mails(ALICE)[-1]
+    lesson = ready.world.mails(address)[-1]
     assert lesson.path.name.startswith("lesson")
     assert name in lesson.text
     assert "</b>" not in lesson.html
-    assert {str(mail.message["To"]) for mail in ready.world.mails()} == {ALICE}
 
 
 def test_a_name_shows_in_the_form_as_it_was_typed(ready: Site) -> None:
@@ -94,10 +97,10 @@ def test_a_name_shows_in_the_form_as_it_was_typed(ready: Site) -> None:
      "Europe/__init__.py", "tzdata.zi", "UTC\n", "é", "Europe/./Berlin", "-1", "%s"],
 )  # fmt: skip
 def test_a_zone_that_is_none_gives_way_to_the_funnels_own(ready: Site, zone: str) -> None:
-    ready.land(ready.sign_up(ALICE, zone=zone))
-    assert ready.world.rows(subscriber)[0].zone == ready.funnel.timezone
+    ready.land(ready.sign_up(f"reader{abs(hash(zone))}@example.org", zone=zone))
+    assert ready.world.rows(subscriber)[-1].zone == ready.funnel.timezone
 
 
 def test_the_browsers_zone_is_taken(ready: Site) -> None:
     ready.land(ready.sign_up(BOB, zone="Asia/Tokyo"))
-    assert ready.world.rows(subscriber)[0].zone == "Asia/Tokyo"
+    assert ready.world.rows(subscriber)[-1].zone == "Asia/Tokyo"

@@ -9,7 +9,7 @@ run: .venv/.runtime
 	@exec $(BIN)/funnel up
 
 test: .venv/.tests browser lint
-	@exec $(BIN)/pytest
+	@exec $(BIN)/pytest -n 2 --dist worksteal
 
 lint: .venv/.tests
 	@$(BIN)/ruff format --check .

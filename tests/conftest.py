@@ -8,19 +8,24 @@ import pytest
 from sqlalchemy import Engine
 
 from funnel import content
-from funnel.core.lesson import NOTICE_FIELDS
 from funnel.core.sequence import Funnel
 from funnel.flow.publish import publish
-from funnel.flow.tools import Tools
+from funnel.flow.tools import Cache, Tools
 from funnel.keyring import Keyring
-from funnel.mail.compile import Layouts
-from funnel.store.db import open_engine
+from funnel.mail.compile import Layouts, Template
+from funnel.runtime import service_mails
+from funnel.store.db import migrate, open_engine
 from tests.databases import Databases
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "erotic-survival-pattern"
 NOON_MS = 1_795_348_800_000  # Sunday 22 November 2026, 12:00 UTC
 BASE_URL = "https://notes.example.org"
+# Revisions never change, so all tests may share what was made of them.
+FUNNELS: Cache[str, Funnel] = Cache(64)
+TEMPLATES: Cache[tuple[str, str, str], Template] = Cache(2048)
+LAYOUTS = Layouts(ROOT / "emails")
+NOTICES = service_mails(ROOT)
 
 
 @dataclass
@@ -68,17 +73,25 @@ def keyring() -> Keyring:
     return Keyring({1: bytes(range(32))})
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def published(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Engine]:
+    """A fresh database of each kind that holds the shipped content."""
+    made = open_engine(databases.fresh(request.param, with_content))
+    yield made
+    made.dispose()
+
+
 @pytest.fixture
-def tools(engine: Engine, keyring: Keyring, clock: Clock) -> Tools:
+def tools(published: Engine, keyring: Keyring) -> Tools:
     """Everything the use cases need, with the shipped content published."""
-    made = make_tools(engine, keyring)
-    publish(made, ROOT, clock.now_ms)
-    return made
+    return make_tools(published, keyring)
+
+
+def with_content(engine: Engine) -> None:
+    """Migrates a database and publishes the shipped content at NOON_MS."""
+    migrate(engine)
+    publish(make_tools(engine, Keyring({1: bytes(32)})), ROOT, NOON_MS)
 
 
 def make_tools(engine: Engine, keyring: Keyring) -> Tools:
-    notices = {
-        kind: content.parse_mail(kind, {kind: (ROOT / f"emails/service/{kind}.md").read_bytes()}, NOTICE_FIELDS)
-        for kind in ("confirm", "already")
-    }
-    return Tools(engine, keyring, Layouts(ROOT / "emails"), notices, BASE_URL)
+    return Tools(engine, keyring, LAYOUTS, NOTICES, BASE_URL, _funnels=FUNNELS, _templates=TEMPLATES)

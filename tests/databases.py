@@ -7,29 +7,37 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
+from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from funnel.store.db import migrate, open_engine
 
+Prepare = Callable[[Engine], None]
 _counter = itertools.count(1)
 
 
 class Databases:
-    """Hands out the URL of a fresh, migrated database of a kind. Migrations run once per kind; copies are cheap."""
+    """Hands out the URL of a fresh database of a kind. What is the same in each is made once; copies are cheap."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._templates: dict[str, str] = {}
+        self._templates: dict[tuple[str, Prepare], str] = {}
         self._stack = contextlib.ExitStack()
         self._server: str | None = None
 
-    def fresh(self, kind: str) -> str:
-        """The URL of a migrated database that nobody else uses."""
-        return self._copy(kind, self._template(kind))
+    def fresh(self, kind: str, prepare: Prepare = migrate) -> str:
+        """The URL of a database that nobody else uses, made ready by `prepare`: migrated, if nothing else is said."""
+        if (kind, prepare) not in self._templates:
+            url = self.empty(kind)
+            engine = open_engine(url)
+            prepare(engine)
+            engine.dispose()
+            self._templates[kind, prepare] = url
+        return self._copy(kind, self._templates[kind, prepare])
 
     def empty(self, kind: str) -> str:
         """The URL of a database without any table."""
@@ -39,15 +47,6 @@ class Databases:
 
     def close(self) -> None:
         self._stack.close()
-
-    def _template(self, kind: str) -> str:
-        if kind not in self._templates:
-            url = self.empty(kind)
-            engine = open_engine(url)
-            migrate(engine)
-            engine.dispose()
-            self._templates[kind] = url
-        return self._templates[kind]
 
     def _copy(self, kind: str, template: str) -> str:
         if kind == "sqlite":

@@ -23,10 +23,11 @@ def test_there_are_ten_to_twelve_questions(funnel: Funnel) -> None:
     assert 10 <= len(funnel.quiz.questions) <= 12
 
 
-def test_the_opening_promises_the_number_of_questions_that_there_are(funnel: Funnel) -> None:
-    assert f"{len(funnel.quiz.questions)} questions" in funnel.quiz.opening
+def test_what_is_said_before_the_start_is_true(funnel: Funnel) -> None:
+    said = " ".join(fact.text for fact in funnel.quiz.facts)
+    for promise in (f"{len(funnel.quiz.questions)} everyday situations", "About 4 minutes", "skipped", "Adults only"):
+        assert promise in said
     assert "skip" in funnel.quiz.opening
-    assert "Adults only" in funnel.quiz.opening
 
 
 def test_every_question_has_one_answer_for_each_pattern_and_ends_at_ease(funnel: Funnel) -> None:

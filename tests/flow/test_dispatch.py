@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from funnel.core.delivery import ACCEPTED, MOVES, SETTLED, Fate, Report, State
 from funnel.flow import course, plan, send, sweep
-from funnel.flow.tools import Tools
 from funnel.keyring import Keyring
 from funnel.store import enrollments
 from funnel.store.db import open_engine, writing
 from funnel.store.tables import batch, delivery, due, enrollment
-from tests.conftest import Clock, make_tools
+from tests.conftest import Clock, make_tools, with_content
 from tests.databases import Databases
 from tests.flow.test_course import delivery_of, subjects
 from tests.world import ALICE, BOB, CHARLIE, World
@@ -183,8 +182,8 @@ def test_only_the_declared_moves_of_a_batch_exist() -> None:
 def test_in_any_history_of_crashes_and_changes_of_mind_nothing_doubles_and_nobody_is_stranded(
     seed: int, databases: Databases, keyring: Keyring, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    engine = open_engine(databases.fresh("sqlite"))
-    world = World(_published(make_tools(engine, keyring)), Clock(), tmp_path_factory.mktemp("outbox"))
+    engine = open_engine(databases.fresh("sqlite", with_content))
+    world = World(make_tools(engine, keyring), Clock(), tmp_path_factory.mktemp("outbox"))
     draws = random.Random(seed)
     for address in (ALICE, BOB):
         world.join(address, draws.choice(["fight", "freeze"]))
@@ -198,14 +197,6 @@ def test_in_any_history_of_crashes_and_changes_of_mind_nothing_doubles_and_nobod
     world.days(45)
     assert {row.state for row in world.rows(enrollment)} <= {"finished", "ended"}
     engine.dispose()
-
-
-def _published(tools: Tools) -> Tools:
-    from funnel.flow.publish import publish
-    from tests.conftest import NOON_MS, ROOT
-
-    publish(tools, ROOT, NOON_MS)
-    return tools
 
 
 def _happen(world: World, draws: random.Random) -> None:

@@ -118,7 +118,7 @@ def test_fields_may_stand_in_words_in_links_and_in_the_subject(desk: Tools) -> N
     template = compiled(desk, body, subject="A note for {{ first_name | you }}", preview="Hi {{ first_name | there }}")
     link = "https://n.example/o/1?a=1&b=2"
     assert template.subject.join({"first_name": "Zoë & co"}) == "A note for Zoë & co"
-    assert f"*Alice*, go: {link} or copy {link}." in " ".join(text(template, choose_url=link).split())
+    assert f"*Alice*, go ({link}) or copy {link}." in " ".join(text(template, choose_url=link).split())
     page = letters.Page(html(template, choose_url=link))
     assert link in page.links
     assert page.seen["preview"].startswith("Hi Alice")

@@ -17,7 +17,6 @@ from starlette.testclient import TestClient
 from funnel import settings
 from funnel.core.quiz import SKIP, Outcome, Result, score
 from funnel.core.sequence import Funnel
-from funnel.flow.publish import publish
 from funnel.flow.tools import Tools
 from funnel.keyring import Keyring
 from funnel.mail.outbox import Outbox
@@ -25,7 +24,7 @@ from funnel.runtime import Runtime
 from funnel.store.db import open_engine, reading
 from funnel.store.tables import metadata
 from funnel.web.app import create_app
-from tests.conftest import BASE_URL, ROOT, Clock, make_tools
+from tests.conftest import BASE_URL, Clock, make_tools, with_content
 from tests.databases import Databases
 from tests.robot import Page
 from tests.world import ALICE, World
@@ -136,9 +135,9 @@ def answers_leading_to(funnel: Funnel, outcome: Outcome) -> tuple[dict[str, str]
 
 
 @pytest.fixture(params=["sqlite"])
-def engine(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Engine]:
+def published(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Engine]:
     """SQLite, unless a test asks for another kind."""
-    made = open_engine(databases.fresh(request.param))
+    made = open_engine(databases.fresh(request.param, with_content))
     yield made
     made.dispose()
 
@@ -158,10 +157,8 @@ def opened(tools: Tools, clock: Clock, home: Path, **env: str) -> Iterator[Site]
 @pytest.fixture(scope="module")
 def shared(databases: Databases, keyring: Keyring, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One site for all the tests of a module that change nothing, or nothing that the others look at."""
-    engine, clock = open_engine(databases.fresh("sqlite")), Clock()
-    tools = make_tools(engine, keyring)
-    publish(tools, ROOT, clock())
-    with opened(tools, clock, tmp_path_factory.mktemp("shared")) as found:
+    engine = open_engine(databases.fresh("sqlite", with_content))
+    with opened(make_tools(engine, keyring), Clock(), tmp_path_factory.mktemp("shared")) as found:
         yield found
     engine.dispose()
 

@@ -36,7 +36,7 @@ def forged(site: Site, kind: str) -> list[str]:
     other = "A" if token[-2] != "A" else "B"
     swapped = [found for key, found in real.items() if key != kind]
     return [
-        *("x", "A" * 22, "A" * 30, "A" * 29, "a" * 5000, "%00", f"{token}%00", "é", "%ff%fe", "..", "%2e%2e", "...", "-", "_"),
+        *("x", "A" * 22, "A" * 30, "A" * 29, "a" * 5000, "%00", f"{token}%00", "é", "%ff%fe", "...", "-", "_"),
         *(token[:-1], token[1:], f"{token}A", f"{token}=", f"{token}==", f" {token}", f"{token}%0a", token.swapcase()),
         *(f"{other}{token[1:]}", f"{token[:-2]}{other}{token[-1]}", f"{token[:10]}{other}{token[11:]}", *swapped),
     ]  # fmt: skip
@@ -72,7 +72,7 @@ def test_our_own_links_answer_only_get_head_and_the_forms_they_show(joined: Site
 
 def test_a_path_below_a_link_is_not_there(joined: Site) -> None:
     for kind, token in ours(joined).items():
-        for beyond in ("/more", "/undo/again", "//", "/..%2f..", "/%00"):
+        for beyond in ("/more", "/undo/again", "/..%2f..", "/%00"):
             is_clear(joined.client.post(f"/{kind}/{token}{beyond}"), 404, joined.funnel)
 
 
@@ -108,8 +108,8 @@ def test_opening_every_link_of_every_page_and_mail_again_and_again_changes_nothi
     joined.world.work()
     before = joined.dump()
     mails = [Page(BASE_URL, mail.html) for mail in joined.world.mails()]
-    texts = [path for mail in joined.world.mails() for path in re.findall(rf"{BASE_URL}(/\S+)", mail.text)]
-    headers = [path for mail in joined.world.mails() for path in re.findall(rf"{BASE_URL}(/[^>\s]+)", str(mail.message))]
+    texts = [path for mail in joined.world.mails() for path in re.findall(rf"{BASE_URL}(/[\w/-]+)", mail.text)]
+    headers = [path for mail in joined.world.mails() for path in re.findall(rf"{BASE_URL}(/[^>]+)", str(mail.message["List-Unsubscribe"]))]
     ahead = [f"/{joined.slug}", "/", "/outbox", joined.at("inbox"), *texts, *headers, *(p for m in mails for p in links_of(m))]
     seen: set[str] = set()
     while ahead:

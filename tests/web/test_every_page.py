@@ -110,7 +110,9 @@ def test_consents_are_separate_and_unticked_and_stay_as_the_reader_left_them(sha
 
 def test_the_email_field_says_what_it_is(shared: Site) -> None:
     shared.take_quiz(answers_leading_to(shared.funnel, Outcome.DECIDED)[0])
-    field = next(found for found in Shape(shared.client.get(shared.at("join")).text).all("input") if found.get("id") == "email")
+    field = next(
+        found for found in Shape(shared.client.get(shared.at("join")).text).all("input") if found.get("id") == "email"
+    )
     assert (field["type"], field["autocomplete"], field["value"]) == ("email", "email", "")
 
 

@@ -13,7 +13,13 @@ from tests.web.conftest import CONSENTS, Site, answers_for
 from tests.world import ALICE
 
 FIELDS = ["answer", "go", "pattern", "email", "first_name", "sensitive", "course", "zone", "from", "List-Unsubscribe"]
-KINDS = ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "multipart/form-data", "text/plain", ""]
+KINDS = [
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=b",
+    "multipart/form-data",
+    "text/plain",
+    "",
+]
 VALUES = ["yes", "none", "skip", "fawn", "fight", "alice@example.org", "Europe/Berlin", "One-Click", ""]
 LINKS = ["our r", "our u", "our o", "our u/undo", "our u/delete"]
 TAILS = ["", "/start", "/result", "/choose", "/join", "/inbox", "/how", "/privacy", "/support", "/q/1", "/q/11"]

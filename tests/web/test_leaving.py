@@ -126,7 +126,9 @@ def test_who_has_left_can_read_on_but_cannot_be_signed_up_for_another_course(joi
 
 def test_another_course_goes_on_from_its_first_note_and_repeats_nothing(joined: Site) -> None:
     choose = joined.link(ALICE, "hoose")
-    offered = [found.get("value") for found in Shape(joined.client.get(choose).text).all("input") if found["name"] == "pattern"]
+    offered = [
+        found.get("value") for found in Shape(joined.client.get(choose).text).all("input") if found["name"] == "pattern"
+    ]
     assert offered == [key for key in joined.funnel.patterns if key != "freeze"]
     assert joined.client.post(choose, data={"pattern": "fawn"}).status_code == 200
     before = joined.dump()
@@ -134,7 +136,10 @@ def test_another_course_goes_on_from_its_first_note_and_repeats_nothing(joined: 
     assert joined.dump() == before
     joined.world.days(40)
     first = joined.funnel.patterns["freeze"].lessons[0].source.subject
-    assert joined.world.lessons(ALICE) == [first, *(each.source.subject for each in joined.funnel.patterns["fawn"].lessons)]
+    assert joined.world.lessons(ALICE) == [
+        first,
+        *(each.source.subject for each in joined.funnel.patterns["fawn"].lessons),
+    ]
 
 
 def test_a_lesson_page_tells_nobody_whose_it_was(site: Site) -> None:

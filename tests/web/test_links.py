@@ -27,7 +27,10 @@ def joined(shared: Site) -> Site:
 def ours(site: Site) -> dict[str, str]:
     """A real token of each kind."""
     known = {"r": "Read in", "u": "Stop", "o": "hoose"}
-    return {"c": site.link(BOB, "onfirm").split("/")[2], **{k: site.link(ALICE, w).split("/")[2] for k, w in known.items()}}
+    return {
+        "c": site.link(BOB, "onfirm").split("/")[2],
+        **{k: site.link(ALICE, w).split("/")[2] for k, w in known.items()},
+    }
 
 
 def forged(site: Site, kind: str) -> list[str]:
@@ -86,7 +89,9 @@ def test_a_path_that_is_not_there_is_not_there(joined: Site, path: str) -> None:
     is_clear(joined.client.get(path), 404, joined.funnel)
 
 
-@pytest.mark.parametrize("query", ["?%ff", "?a=%00", "?" + "a" * 50_000, "?a=%zz&&&=", "?next=https://elsewhere.example", "?%"])
+@pytest.mark.parametrize(
+    "query", ["?%ff", "?a=%00", "?" + "a" * 50_000, "?a=%zz&&&=", "?next=https://elsewhere.example", "?%"]
+)
 def test_what_stands_behind_a_question_mark_is_ignored(joined: Site, query: str) -> None:
     plain = joined.client.get(joined.at("how"))
     asked = joined.client.get(joined.at("how") + query)
@@ -109,8 +114,20 @@ def test_opening_every_link_of_every_page_and_mail_again_and_again_changes_nothi
     before = joined.dump()
     mails = [Page(BASE_URL, mail.html) for mail in joined.world.mails()]
     texts = [path for mail in joined.world.mails() for path in re.findall(rf"{BASE_URL}(/[\w/-]+)", mail.text)]
-    headers = [path for mail in joined.world.mails() for path in re.findall(rf"{BASE_URL}(/[^>]+)", str(mail.message["List-Unsubscribe"]))]
-    ahead = [f"/{joined.slug}", "/", "/outbox", joined.at("inbox"), *texts, *headers, *(p for m in mails for p in links_of(m))]
+    headers = [
+        path
+        for mail in joined.world.mails()
+        for path in re.findall(rf"{BASE_URL}(/[^>]+)", str(mail.message["List-Unsubscribe"]))
+    ]
+    ahead = [
+        f"/{joined.slug}",
+        "/",
+        "/outbox",
+        joined.at("inbox"),
+        *texts,
+        *headers,
+        *(p for m in mails for p in links_of(m)),
+    ]
     seen: set[str] = set()
     while ahead:
         path = ahead.pop()

@@ -87,7 +87,9 @@ def test_a_name_from_anywhere_arrives_as_it_was_written(ready: Site, place: int)
 
 def test_a_name_shows_in_the_form_as_it_was_typed(ready: Site) -> None:
     ready.land(ready.sign_up(ALICE, '"><i>Ali & Co'))
-    fields = {each.get("name"): each.get("value") for each in Shape(ready.client.get(ready.at("join")).text).all("input")}
+    fields = {
+        each.get("name"): each.get("value") for each in Shape(ready.client.get(ready.at("join")).text).all("input")
+    }
     assert (fields["first_name"], fields["email"]) == ('"><i>Ali & Co', ALICE)
 
 

@@ -32,7 +32,10 @@ def quiz(site: Site) -> Iterator[Seen]:
     for outcome in Outcome:
         yield f"result {outcome}", site.take_quiz(answers_leading_to(site.funnel, outcome)[0])
     yield "result none", site.land(site.client.post(site.at("choose"), data={"pattern": "none"}))
-    yield "result chosen", site.land(site.client.post(site.at("choose"), data={"pattern": site.funnel.quiz.patterns[0]}))
+    yield (
+        "result chosen",
+        site.land(site.client.post(site.at("choose"), data={"pattern": site.funnel.quiz.patterns[0]})),
+    )
 
 
 def joining(site: Site) -> Iterator[Seen]:

@@ -66,6 +66,7 @@ def web() -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here depends on what a client says of its address
         timeout_graceful_shutdown=8,
     )
     runtime.close()

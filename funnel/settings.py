@@ -64,18 +64,18 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         home=home,
         content=Path(env.get("FUNNEL_CONTENT") or ROOT).absolute(),
         database_url=env.get("DATABASE_URL") or f"sqlite:///{home / 'funnel.db'}",
-        redis_url=env.get("REDIS_URL"),
+        redis_url=env.get("REDIS_URL") or None,
         host=env.get("FUNNEL_HOST") or ("0.0.0.0" if env.get("DATABASE_URL") else "127.0.0.1"),  # noqa: S104
         port=port,
         base_url=(env.get("FUNNEL_BASE_URL") or f"http://127.0.0.1:{port}").rstrip("/"),
-        keys=env.get("FUNNEL_KEYS"),
+        keys=env.get("FUNNEL_KEYS") or None,
         mail=env.get("FUNNEL_MAIL") or "outbox",
         sendgrid_key=env.get("SENDGRID_API_KEY") or "",
         sendgrid_url=(env.get("SENDGRID_API_URL") or "https://api.sendgrid.com").rstrip("/"),
         batch_size=_number(env, "FUNNEL_BATCH", 200, 1, 1000),
         day_ms=_duration(env, "FUNNEL_DAY", DAY_MS),
         lease_ms=_duration(env, "FUNNEL_LEASE", 15_000),
-        token=env.get("FUNNEL_TOKEN"),
+        token=env.get("FUNNEL_TOKEN") or None,
     )
     _check(settings, env)
     return settings

@@ -1,10 +1,10 @@
 """What a person has agreed to, and whether that allows a mail."""
 
 import hashlib
+from collections.abc import Mapping
 from enum import StrEnum
 
-WINDOW_MS = 3_600_000
-NOTICES_PER_WINDOW = 4
+NOTICE_LIMITS = {3_600_000: 4, 24 * 3_600_000: 8}  # within so many milliseconds, at most so many to one person
 
 
 class Purpose(StrEnum):
@@ -56,13 +56,14 @@ def lesson_refusal(subscriber: str, enrollment: str, turn: int, current_turn: in
     return None
 
 
-def notice_refusal(subscriber: str, suppressed_for: str | None, sent_in_window: int) -> str | None:
+def notice_refusal(subscriber: str, suppressed_for: str | None, sent: Mapping[int, int]) -> str | None:
     """Why a confirm mail must not be sent now, or None when it may.
 
-    Somebody who unsubscribed or was erased may ask anew; complaints and hard bounces are not mailed.
+    Somebody who unsubscribed or was erased may ask anew; complaints and hard bounces are not mailed. `sent` tells for
+    each window of NOTICE_LIMITS how many have been sent in it.
     """
     if subscriber == Standing.SUPPRESSED or suppressed_for not in (None, Standing.UNSUBSCRIBED, Standing.ERASED):
         return "suppressed"
-    if sent_in_window >= NOTICES_PER_WINDOW:
+    if any(sent.get(window_ms, 0) >= most for window_ms, most in NOTICE_LIMITS.items()):
         return "too many"
     return None

@@ -1,20 +1,16 @@
-"""Being in a course: entering one, what comes next, changing to another, leaving, coming back."""
+"""Being in a course: entering one, what comes next, changing to another."""
 
 from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection
 
-from funnel.core.consent import Action, Enrolled, Purpose, Standing
+from funnel.core.consent import Enrolled, Standing
 from funnel.core.schedule import due_ms, is_zone
 from funnel.core.sequence import Funnel, Lesson
 from funnel.flow.tools import Tools
-from funnel.store import batches, enrollments, revisions, signups, subscribers
+from funnel.store import batches, enrollments, revisions, subscribers
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record
-
-UNDO_MS = 24 * 3_600_000
-UNSUBSCRIBED = "unsubscribed"
-COURSE = frozenset({Purpose.COURSE})
 
 
 def enroll(
@@ -86,93 +82,31 @@ def next_lesson(
 def choose(tools: Tools, delivery_id: int, pattern: str, now_ms: int) -> Funnel | None:
     """Changes the course of a delivery's reader to `pattern`. None when the link or the choice leads nowhere."""
     with writing(tools.engine) as connection:
-        sent = batches.delivery_by_id(connection, delivery_id)
-        reader = sent and subscribers.by_id(connection, sent.subscriber_id, lock=True)
-        if not sent or not reader:
+        found = recipient(connection, delivery_id, lock=True)
+        if not found or found[1].state != Standing.ACTIVE:
             return None
+        sent, reader = found
         _, funnel = tools.current(connection)[sent.funnel]
-        if pattern not in funnel.patterns or reader.state != Standing.ACTIVE:
+        if pattern not in funnel.patterns:
             return None
         enroll(connection, tools, reader, funnel, pattern, None, now_ms)
         return funnel
 
 
-def reader_of(tools: Tools, delivery_id: int) -> tuple[Funnel, Record, str, str | None] | None:
-    """(funnel, delivery, the reader's standing, the pattern of the live course) behind a lesson's link."""
+def reader_of(tools: Tools, delivery_id: int) -> tuple[Funnel, str, str | None] | None:
+    """(funnel, the reader's standing, the pattern of the live course) behind a lesson's link."""
     with reading(tools.engine) as connection:
-        sent = batches.delivery_by_id(connection, delivery_id)
-        reader = sent and subscribers.by_id(connection, sent.subscriber_id)
-        if not sent or not reader:
+        found = recipient(connection, delivery_id)
+        if not found:
             return None
+        sent, reader = found
         _, funnel = tools.current(connection)[sent.funnel]
         running = enrollments.live(connection, reader.id, sent.funnel)
-        return funnel, sent, reader.state, running.pattern if running else None
+        return funnel, reader.state, running.pattern if running else None
 
 
-def unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
-    """Stops everything for a delivery's reader, at once and for good. False when there is no such delivery."""
-    with writing(tools.engine) as connection:
-        sent = batches.delivery_by_id(connection, delivery_id)
-        reader = sent and subscribers.by_id(connection, sent.subscriber_id, lock=True)
-        if not sent or not reader:
-            return False
-        if reader.state != Standing.ACTIVE:
-            return True
-        for running in enrollments.all_live(connection, reader.id):
-            end(connection, running.id, UNSUBSCRIBED, now_ms)
-        subscribers.set_state(connection, reader.id, Standing.UNSUBSCRIBED, now_ms)
-        subscribers.suppress(connection, reader.address_hash, UNSUBSCRIBED, now_ms)
-        _record(connection, reader.id, Action.WITHDRAWN, now_ms, COURSE)
-        return True
-
-
-def withdraw(tools: Tools, delivery_id: int, now_ms: int) -> bool:
-    """Stops everything and deletes the result: the patterns, and the ledger that would tell them. No way back."""
-    with writing(tools.engine) as connection:
-        sent = batches.delivery_by_id(connection, delivery_id)
-        reader = sent and subscribers.by_id(connection, sent.subscriber_id, lock=True)
-        if not sent or not reader:
-            return False
-        for running in enrollments.all_live(connection, reader.id):
-            end(connection, running.id, UNSUBSCRIBED, now_ms)
-        subscribers.set_state(connection, reader.id, Standing.UNSUBSCRIBED, now_ms)
-        subscribers.suppress(connection, reader.address_hash, UNSUBSCRIBED, now_ms)
-        _record(connection, reader.id, Action.WITHDRAWN, now_ms, frozenset(Purpose))
-        signups.replace_all(connection, reader.id)
-        enrollments.forget_patterns(connection, reader.id)
-        batches.forget_deliveries(connection, reader.id)
-        return True
-
-
-def undo_unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
-    """Takes an unsubscription back, within a day and by its own reader's link; courses go on where they stood."""
-    with writing(tools.engine) as connection:
-        sent = batches.delivery_by_id(connection, delivery_id)
-        reader = sent and subscribers.by_id(connection, sent.subscriber_id, lock=True)
-        if not sent or not reader:
-            return False
-        if reader.state != Standing.UNSUBSCRIBED or reader.changed_ms < now_ms - UNDO_MS:
-            return bool(reader.state == Standing.ACTIVE)
-        ended = enrollments.ended_for(connection, reader.id, UNSUBSCRIBED, reader.changed_ms)
-        subscribers.set_state(connection, reader.id, Standing.ACTIVE, now_ms)
-        subscribers.lift(connection, [reader.address_hash], [UNSUBSCRIBED])
-        _record(connection, reader.id, Action.CONFIRMED, now_ms, COURSE)
-        for stopped in ended:
-            enrollments.move(connection, stopped.id, Enrolled.ACTIVE, None, now_ms)
-            again = enrollments.by_id(connection, stopped.id)
-            assert again is not None
-            _, funnel = tools.current(connection)[stopped.funnel]
-            schedule_next(connection, tools, funnel, [(again, reader.zone)], now_ms)
-        return True
-
-
-def _record(
-    connection: Connection, subscriber_id: int, action: Action, now_ms: int, purposes: frozenset[Purpose]
-) -> None:
-    """Appends `action` for these consents, in the wordings last agreed to."""
-    for row in signups.last_consents(connection, subscriber_id):
-        if row.purpose in purposes:
-            wordings = {row.purpose: row.wording_hash}
-            signups.record_consents(
-                connection, subscriber_id, row.signup_id, wordings, row.revision_id, row.locale, action, now_ms
-            )
+def recipient(connection: Connection, delivery_id: int, *, lock: bool = False) -> tuple[Record, Record] | None:
+    """(delivery, its subscriber); with `lock`, nobody else changes this person's affairs meanwhile."""
+    sent = batches.delivery_by_id(connection, delivery_id)
+    reader = subscribers.by_id(connection, sent.subscriber_id, lock=lock) if sent else None
+    return (sent, reader) if sent and reader else None

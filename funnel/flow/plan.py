@@ -1,13 +1,13 @@
 """Plan: what is due becomes batches. All waiting happens before a batch is started."""
 
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
-from funnel.core.consent import WINDOW_MS, Enrolled, Standing, lesson_refusal, notice_refusal
+from funnel.core.consent import NOTICE_LIMITS, Enrolled, Standing, lesson_refusal, notice_refusal
 from funnel.core.delivery import Kind, State
 from funnel.core.lesson import segment
 from funnel.flow.course import schedule_next
@@ -115,16 +115,20 @@ def plan_notices(tools: Tools, now_ms: int) -> None:
     with writing(tools.engine) as connection:
         rows = signups.requested(connection, NOTICES_AT_ONCE)
         people = {row.id: row for row in subscribers.sealed_by_id(connection, {row.subscriber_id for row in rows})}
-        sent = defaultdict(int, signups.sent_since(connection, set(people), now_ms - WINDOW_MS))
+        sent = {
+            window: Counter(signups.sent_since(connection, set(people), now_ms - window)) for window in NOTICE_LIMITS
+        }
         groups: dict[tuple[str, str], list[int]] = defaultdict(list)
         for row in rows:
             person = people.get(row.subscriber_id)
             suppressed = subscribers.suppression_of(connection, [person.address_hash]) if person else None
             state = person.state if person else Standing.ERASED
-            if refusal := notice_refusal(state, suppressed, sent[row.subscriber_id]):
+            so_far = {window: counts[row.subscriber_id] for window, counts in sent.items()}
+            if refusal := notice_refusal(state, suppressed, so_far):
                 signups.skip_notice(connection, row.id, refusal)
                 continue
-            sent[row.subscriber_id] += 1
+            for counts in sent.values():
+                counts[row.subscriber_id] += 1
             groups[row.funnel, "already" if _is_reader(connection, row, state) else row.kind].append(row.id)
         _add_notice_batches(connection, tools, groups, now_ms)
 

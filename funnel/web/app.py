@@ -1,5 +1,7 @@
 """The application: one factory, and the whole map of its addresses."""
 
+import logging
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -8,7 +10,7 @@ from starlette.staticfiles import StaticFiles
 
 from funnel.runtime import Runtime
 from funnel.web import joining, operator, pages, reader, visitor
-from funnel.web.guard import Guard, TooLarge
+from funnel.web.guard import Guard
 from funnel.web.visit import Site, view
 
 GET, BOTH, POST = ["GET"], ["GET", "POST"], ["POST"]
@@ -33,7 +35,7 @@ def routes() -> list[BaseRoute]:
         Mount("/static", StaticFiles(directory=pages.STATIC)),
         Route("/{slug}", view(visitor.landing), methods=GET),
         Route("/{slug}/start", view(visitor.start), methods=BOTH),
-        Route("/{slug}/q/{number:int}", view(visitor.question), methods=BOTH),
+        Route("/{slug}/q/{number}", view(visitor.question), methods=BOTH),
         Route("/{slug}/result", view(visitor.result), methods=GET),
         Route("/{slug}/choose", view(visitor.choose), methods=POST),
         Route("/{slug}/join", view(joining.join), methods=BOTH),
@@ -45,10 +47,12 @@ def routes() -> list[BaseRoute]:
 
 
 def create_app(runtime: Runtime) -> Starlette:
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it would log what somebody typed
     app = Starlette(
         routes=routes(),
-        middleware=[Middleware(Guard, secure=runtime.settings.secure)],
-        exception_handlers={HTTPException: pages.refused, TooLarge: pages.refused, Exception: pages.broken},
+        middleware=[Middleware(Guard, secure=runtime.settings.secure, broken=pages.broken)],
+        exception_handlers={HTTPException: pages.refused},
     )
+    app.router.redirect_slashes = False  # it would trust the Host header
     app.state.site = Site(runtime.settings, runtime.tools, pages.renderer(), runtime.now_ms)
     return app

@@ -1,11 +1,15 @@
 """Middleware: how large a request may be, whose forms we accept, and the headers that every answer carries."""
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST_BODY = 64 * 1024
+FOREVER = "public, max-age=31536000, immutable"  # the addresses of static files change with their content
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; font-src 'self'; frame-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -17,26 +21,41 @@ class TooLarge(Exception):
 
 
 class Guard:
-    """`refuse(scope, receive, send, status)` answers in the site's own look."""
+    """`broken(request, error)` answers for a fault of ours, so that even that answer carries the headers."""
 
-    def __init__(self, app: ASGIApp, *, secure: bool) -> None:
+    def __init__(self, app: ASGIApp, *, secure: bool, broken: Callable[[Request, Exception], Response]) -> None:
         self.app = app
         self.secure = secure
+        self.broken = broken
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        scope["refused"] = _refusal(scope, headers)
-        await self.app(scope, _bounded(receive), self._with_headers(send))
+        started = False
 
-    def _with_headers(self, send: Send) -> Send:
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        sending = self._with_headers(scope, noting)
+        scope["refused"] = _refusal(scope, Headers(scope=scope))
+        try:
+            await self.app(scope, _bounded(receive), sending)
+        except Exception as error:
+            if started:
+                raise
+            await self.broken(Request(scope), error)(scope, receive, sending)
+
+    def _with_headers(self, scope: Scope, send: Send) -> Send:
+        kept = FOREVER if scope["path"].startswith("/static/") and scope["query_string"] else "no-store"
+
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-                headers.setdefault("Cache-Control", "no-store")
+                headers["Cache-Control"] = kept if message["status"] == 200 else "no-store"
                 headers["Referrer-Policy"] = "no-referrer"
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Cross-Origin-Opener-Policy"] = "same-origin"
@@ -53,7 +72,7 @@ def _refusal(scope: Scope, headers: Headers) -> int | None:
     length = headers.get("content-length", "0")
     if not length.isdecimal():
         return 400
-    if int(length) > LARGEST_BODY:
+    if len(length) > 12 or int(length) > LARGEST_BODY:
         return 413
     if scope["method"] == "POST" and not _same_origin(headers):
         return 403
@@ -66,7 +85,12 @@ def _same_origin(headers: Headers) -> bool:
         return False
     origin = headers.get("origin")
     # "null" is what browsers send under no-referrer for some posts; Sec-Fetch-Site, checked above, tells those apart.
-    return origin in (None, "null") or urlsplit(origin).netloc == headers.get("host")
+    if origin in (None, "null"):
+        return True
+    try:
+        return urlsplit(origin).netloc == headers.get("host")
+    except ValueError:
+        return False
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -14,6 +14,7 @@ from funnel.web.visitor import chosen_pattern, chosen_secondary
 
 LONGEST_ADDRESS = 254
 LONGEST_NAME = 60
+JOINERS = {0x200C: None, 0x200D: None}  # names in some scripts need them
 
 
 def join(visit: Visit) -> Response:
@@ -22,7 +23,7 @@ def join(visit: Visit) -> Response:
     pattern = chosen_pattern(visit)
     if pattern is None:
         return visit.go("result")
-    if visit.request.method == "GET":
+    if visit.request.method != "POST":
         kept = visit.kept
         return _join_page(visit, pattern, {}, kept.address or "", kept.first_name or "")
     return _sign_up(visit, visit.kept, pattern)
@@ -44,12 +45,12 @@ def _join_page(visit: Visit, pattern: str, errors: dict[str, str], address: str,
 
 def _sign_up(visit: Visit, kept: Kept, pattern: str) -> Response:
     typed = visit.form.get("email", "").strip()
-    first_name = " ".join(visit.form.get("first_name", "").split(" ")).strip()
+    first_name = visit.form.get("first_name", "").replace("\xa0", " ").strip(" ")
     address = _address(typed, local=visit.site.settings.local_mail)
     errors = {}
     if address is None:
         errors["email"] = "That doesn't look like an email address. It should read like name@example.org."
-    if len(first_name) > LONGEST_NAME or not first_name.isprintable():
+    if len(first_name) > LONGEST_NAME or not first_name.translate(JOINERS).isprintable():
         errors["first_name"] = f"A first name may have up to {LONGEST_NAME} letters and no control characters."
         first_name = ""
     for purpose in Purpose:

@@ -74,12 +74,14 @@ async def refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     message = str(error.detail) if isinstance(error, Refusal) else MESSAGES.get(status, HTTPStatus(status).phrase)
     response = _error_page(request, status, message)
+    if isinstance(error, HTTPException):
+        response.headers.update(error.headers or {})
     if isinstance(error, Refusal) and error.forget:
         response.delete_cookie(error.forget, secure=error.forget.startswith("__Host-"), httponly=True)
     return response
 
 
-async def broken(request: Request, error: Exception) -> Response:
+def broken(request: Request, error: Exception) -> Response:
     """A fault of ours: logged by its kind and place, never with what was typed."""
     where = error.__traceback__
     while where and where.tb_next:

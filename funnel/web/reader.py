@@ -9,8 +9,7 @@ from funnel.core import links
 from funnel.core.consent import Standing
 from funnel.core.links import Use
 from funnel.core.sequence import Funnel
-from funnel.flow import course, reading
-from funnel.store.tables import Record
+from funnel.flow import course, leaving, reading
 from funnel.web.visit import Refusal, Visit
 
 
@@ -27,18 +26,18 @@ def unsubscribe(visit: Visit) -> Response:
     delivery_id = _delivery(visit, Use.UNSUBSCRIBE)
     pressed = visit.request.method == "POST"
     if pressed:
-        course.unsubscribe(visit.tools, delivery_id, visit.now_ms)
+        leaving.unsubscribe(visit.tools, delivery_id, visit.now_ms)
     found = course.reader_of(visit.tools, delivery_id)
     if not found:
         return _stop_page(visit, None, "deleted")
-    return _stop_page(visit, found[0], "stopped" if found[2] != Standing.ACTIVE else "running")
+    return _stop_page(visit, found[0], "stopped" if found[1] != Standing.ACTIVE else "running")
 
 
 def withdraw(visit: Visit) -> Response:
     """Stops the notes and deletes the result."""
     delivery_id = _delivery(visit, Use.UNSUBSCRIBE)
     found = course.reader_of(visit.tools, delivery_id)
-    course.withdraw(visit.tools, delivery_id, visit.now_ms)
+    leaving.withdraw(visit.tools, delivery_id, visit.now_ms)
     return _stop_page(visit, found[0] if found else None, "deleted")
 
 
@@ -50,16 +49,16 @@ def _stop_page(visit: Visit, funnel: Funnel | None, state: str) -> Response:
 
 def undo(visit: Visit) -> Response:
     delivery_id, funnel, *_ = _reader(visit, Use.UNSUBSCRIBE)
-    if not course.undo_unsubscribe(visit.tools, delivery_id, visit.now_ms):
+    if not leaving.undo_unsubscribe(visit.tools, delivery_id, visit.now_ms):
         raise Refusal(410, "The day for taking it back is over. You are welcome to sign up again whenever you like.")
     return visit.page("resumed", funnel=funnel)
 
 
 def choose(visit: Visit) -> Response:
-    delivery_id, funnel, _, standing, running = _reader(visit, Use.CHOOSE)
+    delivery_id, funnel, standing, running = _reader(visit, Use.CHOOSE)
     leave = links.token(visit.tools.keyring.link_key, Use.UNSUBSCRIBE, delivery_id)
     known: dict[str, Any] = {"path": _path(visit, Use.CHOOSE), "leave": f"/{Use.UNSUBSCRIBE}/{leave}"}
-    if visit.request.method == "GET":
+    if visit.request.method != "POST":
         return visit.page("choose", funnel=funnel, running=running, standing=standing, done=None, **known)
     pattern = visit.form.get("pattern", "")
     if pattern not in funnel.patterns:
@@ -78,7 +77,7 @@ def _delivery(visit: Visit, use: Use) -> int:
     return found
 
 
-def _reader(visit: Visit, use: Use) -> tuple[int, Funnel, Record, str, str | None]:
+def _reader(visit: Visit, use: Use) -> tuple[int, Funnel, str, str | None]:
     delivery_id = _delivery(visit, use)
     found = course.reader_of(visit.tools, delivery_id)
     if not found:

@@ -169,16 +169,19 @@ async def _form(request: Request) -> dict[str, str]:
     except (HTTPException, ClientDisconnect, UnicodeError, ValueError):
         raise Refusal(400, "The form arrived damaged. Please go back and send it again.") from None
     fields = {name: value for name, value in pairs if isinstance(value, str)}
+    if len(fields) != len(pairs):
+        raise Refusal(400, "The form holds something twice. Please go back and send it again.")
     if any(len(value) > LONGEST_FIELD for value in fields.values()):
         raise Refusal(400, "Something in the form is longer than it may be. Please go back and shorten it.")
-    if any("\x00" in value or not _is_text(value) for value in fields.values()):
+    if any(not _is_text(value) for value in fields.values()):
         raise Refusal(400, "The form holds characters that are not text. Please go back and type it again.")
     return fields
 
 
 def _is_text(value: str) -> bool:
+    """Whether the bytes that were sent are text. What is not UTF-8 arrives as U+FFFD."""
     try:
         value.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return not {"\x00", "\ufffd"} & set(value)

@@ -12,6 +12,8 @@ NO_COURSE = "none"
 def front(visit: Visit) -> Response:
     """To the funnel, where there is one; a list of them otherwise."""
     funnels = [funnel for _, funnel in visit.funnels.values()]
+    if not funnels:
+        raise HTTPException(404)
     if len(funnels) == 1:
         return RedirectResponse(f"/{funnels[0].slug}", 307)
     return visit.page("front", funnel=funnels[0], funnels=funnels)
@@ -40,8 +42,9 @@ def start(visit: Visit) -> Response:
 
 
 def question(visit: Visit) -> Response:
-    number = visit.request.path_params["number"]
-    if not 1 <= number <= len(visit.quiz.questions):
+    named = visit.request.path_params["number"]
+    number = next((n for n in range(1, len(visit.quiz.questions) + 1) if str(n) == named), None)
+    if number is None:
         raise HTTPException(404)
     if visit.request.method == "POST":
         return _answer(visit, number)
@@ -134,17 +137,16 @@ def _explained(shown: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 def leave(visit: Visit) -> Response:
     """Forgets all that this browser kept for us and goes somewhere neutral, with no page of ours to go back to."""
-    slugs = list(visit.funnels)
-    target = next(
-        (funnel.leave_to for slug, (_, funnel) in visit.funnels.items() if slug == visit.form.get("from")), ""
-    )
-    leave_to = target or visit.funnels[slugs[0]][1].leave_to
+    funnels = {slug: funnel for slug, (_, funnel) in visit.funnels.items()}
+    if not funnels:
+        raise HTTPException(404)
+    leave_to = funnels.get(visit.form.get("from", ""), next(iter(funnels.values()))).leave_to
     response = Response(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>…</title><p><a href="{leave_to}">Go on</a></p>',
         media_type="text/html",
         headers={"Refresh": f"0; url={leave_to}", "Clear-Site-Data": '"cache", "cookies", "storage"'},
     )
-    for slug in slugs:
-        secure = visit.site.settings.secure
+    secure = visit.site.settings.secure
+    for slug in funnels:
         response.delete_cookie(cookie_name(slug, secure), secure=secure, httponly=True)
     return response

@@ -4,7 +4,9 @@ import hashlib
 
 import pytest
 
-from funnel.core.consent import NOTICES_PER_WINDOW, Enrolled, Standing, lesson_refusal, notice_refusal, wording_hash
+from funnel.core.consent import NOTICE_LIMITS, Enrolled, Standing, lesson_refusal, notice_refusal, wording_hash
+
+HOUR, DAY = NOTICE_LIMITS
 
 
 def test_a_lesson_goes_to_an_active_subscriber_in_an_active_enrollment() -> None:
@@ -35,24 +37,25 @@ def test_a_standing_that_nobody_knows_is_refused(word: str) -> None:
 @pytest.mark.parametrize(
     ("standing", "suppressed_for", "sent", "refusal"),
     [
-        (Standing.PENDING, None, 0, None),
-        (Standing.PENDING, None, NOTICES_PER_WINDOW - 1, None),
-        (Standing.PENDING, None, NOTICES_PER_WINDOW, "too many"),
-        (Standing.PENDING, None, NOTICES_PER_WINDOW + 1, "too many"),
-        (Standing.ACTIVE, None, 0, None),
-        (Standing.UNSUBSCRIBED, Standing.UNSUBSCRIBED, 0, None),
-        (Standing.ERASED, Standing.ERASED, 0, None),
-        (Standing.PENDING, Standing.UNSUBSCRIBED, NOTICES_PER_WINDOW, "too many"),
-        (Standing.PENDING, "complained", 0, "suppressed"),
-        (Standing.PENDING, "bounced", 0, "suppressed"),
-        (Standing.PENDING, "", 0, "suppressed"),  # a reason that nobody knows
-        (Standing.SUPPRESSED, None, 0, "suppressed"),
-        (Standing.SUPPRESSED, Standing.UNSUBSCRIBED, 0, "suppressed"),
-        (Standing.PENDING, "complained", NOTICES_PER_WINDOW, "suppressed"),
+        (Standing.PENDING, None, {}, None),
+        (Standing.PENDING, None, {HOUR: 3, DAY: 7}, None),
+        (Standing.PENDING, None, {HOUR: 4, DAY: 4}, "too many"),
+        (Standing.PENDING, None, {HOUR: 0, DAY: 8}, "too many"),
+        (Standing.PENDING, None, {HOUR: 5, DAY: 9}, "too many"),
+        (Standing.ACTIVE, None, {}, None),
+        (Standing.UNSUBSCRIBED, Standing.UNSUBSCRIBED, {}, None),
+        (Standing.ERASED, Standing.ERASED, {}, None),
+        (Standing.PENDING, Standing.UNSUBSCRIBED, {HOUR: 4}, "too many"),
+        (Standing.PENDING, "complained", {}, "suppressed"),
+        (Standing.PENDING, "bounced", {}, "suppressed"),
+        (Standing.PENDING, "", {}, "suppressed"),  # a reason that nobody knows
+        (Standing.SUPPRESSED, None, {}, "suppressed"),
+        (Standing.SUPPRESSED, Standing.UNSUBSCRIBED, {}, "suppressed"),
+        (Standing.PENDING, "complained", {HOUR: 4}, "suppressed"),
     ],
 )
 def test_a_confirm_mail_goes_only_where_it_may(
-    standing: Standing, suppressed_for: str | None, sent: int, refusal: str | None
+    standing: Standing, suppressed_for: str | None, sent: dict[int, int], refusal: str | None
 ) -> None:
     assert notice_refusal(standing, suppressed_for, sent) == refusal
 

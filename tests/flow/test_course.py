@@ -9,7 +9,7 @@ import pytest
 from funnel.core import links
 from funnel.core.consent import Action
 from funnel.core.links import Use
-from funnel.flow import course, plan, reading, send
+from funnel.flow import course, leaving, plan, reading, send
 from funnel.store.tables import consent, delivery, due, enrollment, suppression
 from tests.robot import Mail
 from tests.world import ALICE, BOB, World
@@ -72,7 +72,7 @@ def test_unsubscribing_holds_for_a_batch_that_is_planned_already(world: World) -
     world.clock.forward(days=2)
     plan.plan(world.tools, world.clock())
     assert len(world.rows(delivery)) == 2
-    course.unsubscribe(world.tools, delivery_of(world, first), world.clock())
+    leaving.unsubscribe(world.tools, delivery_of(world, first), world.clock())
     world.days(20)
     assert len(world.lessons(ALICE)) == 1
     assert [(row.state, row.reason) for row in world.rows(delivery)][1] == ("skipped", "unsubscribed")
@@ -84,7 +84,7 @@ def test_unsubscribing_twice_is_the_same_as_once_and_never_expires(world: World)
     first = world.mails(ALICE)[1]
     world.clock.forward(days=3650)
     for _ in range(2):
-        assert course.unsubscribe(world.tools, delivery_of(world, first), world.clock())
+        assert leaving.unsubscribe(world.tools, delivery_of(world, first), world.clock())
     assert [row.reason for row in world.rows(suppression)] == ["unsubscribed"]
     assert [row.action for row in world.rows(consent)].count(Action.WITHDRAWN) == 1
 
@@ -93,9 +93,9 @@ def test_an_unsubscription_can_be_taken_back_for_a_day_and_the_course_goes_on(wo
     world.join(ALICE)
     world.days(2)
     here = delivery_of(world, world.mails(ALICE)[1])
-    course.unsubscribe(world.tools, here, world.clock())
+    leaving.unsubscribe(world.tools, here, world.clock())
     world.clock.forward(hours=23)
-    assert course.undo_unsubscribe(world.tools, here, world.clock())
+    assert leaving.undo_unsubscribe(world.tools, here, world.clock())
     world.days(20)
     assert world.lessons(ALICE) == subjects(world, "freeze")
     assert world.rows(suppression) == []
@@ -105,9 +105,9 @@ def test_after_a_day_an_unsubscription_stands(world: World) -> None:
     world.join(ALICE)
     world.work()
     here = delivery_of(world, world.mails(ALICE)[-1])
-    course.unsubscribe(world.tools, here, world.clock())
+    leaving.unsubscribe(world.tools, here, world.clock())
     world.clock.forward(hours=25)
-    assert not course.undo_unsubscribe(world.tools, here, world.clock())
+    assert not leaving.undo_unsubscribe(world.tools, here, world.clock())
     world.days(10)
     assert len(world.lessons(ALICE)) == 1
 
@@ -118,8 +118,8 @@ def test_a_lesson_skipped_by_leaving_is_sent_after_coming_back(world: World) -> 
     here = delivery_of(world, world.mails(ALICE)[-1])
     world.clock.forward(days=2)
     plan.plan(world.tools, world.clock())
-    course.unsubscribe(world.tools, here, world.clock())
-    course.undo_unsubscribe(world.tools, here, world.clock())
+    leaving.unsubscribe(world.tools, here, world.clock())
+    leaving.undo_unsubscribe(world.tools, here, world.clock())
     world.days(20)
     assert world.lessons(ALICE) == subjects(world, "freeze")
 
@@ -128,7 +128,7 @@ def test_withdrawing_deletes_the_result_and_the_ledger_that_would_tell_it(world:
     world.join(ALICE, "freeze", "fawn")
     world.days(4)
     here = delivery_of(world, world.mails(ALICE)[1])
-    assert course.withdraw(world.tools, here, world.clock())
+    assert leaving.withdraw(world.tools, here, world.clock())
     assert world.rows(delivery) == []
     assert [(row.pattern, row.secondary, row.state) for row in world.rows(enrollment)] == [("", None, "ended")]
     assert [row.action for row in world.rows(consent)].count(Action.WITHDRAWN) == 2
@@ -168,7 +168,7 @@ def test_somebody_who_left_cannot_change_courses_by_an_old_link(world: World) ->
     world.join(ALICE, "freeze")
     world.work()
     here = delivery_of(world, world.mails(ALICE)[-1])
-    course.unsubscribe(world.tools, here, world.clock())
+    leaving.unsubscribe(world.tools, here, world.clock())
     assert course.choose(world.tools, here, "fight", world.clock()) is None
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from funnel.core.delivery import ACCEPTED, MOVES, SETTLED, Fate, Report, State
-from funnel.flow import course, plan, send, sweep
+from funnel.flow import course, leaving, plan, send, sweep
 from funnel.keyring import Keyring
 from funnel.store import enrollments
 from funnel.store.db import open_engine, writing
@@ -214,9 +214,9 @@ def _happen(world: World, draws: random.Random) -> None:
     elif happening == "plan":
         plan.plan(world.tools, world.clock())
     elif happening == "leave":
-        course.unsubscribe(world.tools, here, world.clock())
+        leaving.unsubscribe(world.tools, here, world.clock())
     elif happening == "back":
-        course.undo_unsubscribe(world.tools, here, world.clock())
+        leaving.undo_unsubscribe(world.tools, here, world.clock())
     else:
         course.choose(world.tools, here, draws.choice(["fight", "flight", "freeze", "fawn"]), world.clock())
 

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from funnel.core.consent import NOTICES_PER_WINDOW, Action, Standing, wording_hash
-from funnel.flow import course, signup
+from funnel.core.consent import NOTICE_LIMITS, Action, Standing, wording_hash
+from funnel.flow import leaving, signup
 from funnel.flow.people import Request, open_person
 from funnel.flow.signup import Link
 from funnel.store import subscribers
@@ -149,15 +149,15 @@ def test_a_reader_who_signs_up_again_is_told_so_and_may_switch(world: World) -> 
 
 def test_confirm_mails_are_limited_in_silence(world: World) -> None:
     first = world.sign_up(ALICE)
-    for _ in range(NOTICES_PER_WINDOW + 3):
+    for _ in range(NOTICE_LIMITS[3_600_000] + 3):
         signup.ask_again(world.tools, first, world.clock())
         world.work()
-    assert len(world.mails(ALICE)) == NOTICES_PER_WINDOW
+    assert len(world.mails(ALICE)) == NOTICE_LIMITS[3_600_000]
     assert {row.reason for row in world.rows(notice) if row.state == "skipped"} == {"too many"}
     world.clock.forward(hours=1.1)
     signup.ask_again(world.tools, first, world.clock())
     world.work()
-    assert len(world.mails(ALICE)) == NOTICES_PER_WINDOW + 1
+    assert len(world.mails(ALICE)) == NOTICE_LIMITS[3_600_000] + 1
 
 
 def test_a_corrected_address_withdraws_the_mistyped_one(world: World) -> None:
@@ -191,7 +191,7 @@ def test_somebody_who_left_may_come_back_and_goes_on_where_they_were(world: Worl
     world.work()
     leave = world.mails(ALICE)[-1]
     delivery_id = _subject(world, leave.link("Stop"))
-    course.unsubscribe(world.tools, delivery_id, world.clock())
+    leaving.unsubscribe(world.tools, delivery_id, world.clock())
     world.join(ALICE)
     world.days(2)
     lessons = world.funnel().patterns["freeze"].lessons

@@ -101,7 +101,13 @@ class Site:
 
 
 def browser(app: Starlette, **more: Any) -> TestClient:
-    return TestClient(app, base_url=BASE_URL, follow_redirects=False, **more)
+    return TestClient(app, **{"base_url": BASE_URL, "follow_redirects": False, **more})
+
+
+def operator(app: Starlette, host: str = "127.0.0.1", **more: Any) -> TestClient:
+    """A browser on the service's own machine."""
+    named = f"[{host}]" if ":" in host else host
+    return browser(app, base_url=f"http://{named}", client=(host, 40000), **more)
 
 
 def answers_for(funnel: Funnel, pattern: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from funnel.core.consent import NOTICES_PER_WINDOW
+from funnel.core.consent import NOTICE_LIMITS
 from funnel.keyring import Keyring
 from funnel.store.tables import subscriber
 from tests.conftest import Clock
@@ -82,13 +82,9 @@ def test_a_broken_cookie_does_not_keep_anyone_from_starting_afresh_or_leaving(ta
     assert visitor.client.post("/leave", headers=sent).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "header", ["=", ";;;", "a=b; =c", "\x01=\x02", '__Host-house="', "house=garbage", "x" * 60_000]
-)
+@pytest.mark.parametrize("header", ["=", ";;;", "a=b; =c", "\x01=\x02", "house=garbage", "__Host-house", "x" * 60_000])
 def test_cookies_of_others_are_not_our_business(taken: Site, header: str) -> None:
-    shown = taken.other().client.get(taken.at("q/1"), headers={"cookie": header})
-    assert shown.status_code in (200, 400)
-    assert ("house=" in header) or shown.status_code == 200 or '__Host-house="' in header
+    assert taken.other().client.get(taken.at("q/1"), headers={"cookie": header}).status_code == 200
 
 
 def test_the_pages_that_need_a_cookie_lead_to_the_start_without_one(taken: Site) -> None:
@@ -153,9 +149,9 @@ def test_a_cookie_fits_into_what_browsers_hold(site: Site) -> None:
 def test_an_old_form_sent_again_and_again_makes_one_person_and_few_mails(site: Site) -> None:
     site.take_quiz(answers_for(site.funnel, "fawn"))
     old = {"cookie": f"{site.cookie}={kept(site)}"}
-    for _ in range(NOTICES_PER_WINDOW * 3):
+    for _ in range(NOTICE_LIMITS[3_600_000] * 3):
         data = {"email": ALICE, "sensitive": "yes", "course": "yes"}
         assert site.other().client.post(site.at("join"), data=data, headers=old).status_code == 303
     assert len(site.world.rows(subscriber)) == 1
     site.world.work()
-    assert len(site.world.mails(ALICE)) <= NOTICES_PER_WINDOW
+    assert len(site.world.mails(ALICE)) <= NOTICE_LIMITS[3_600_000]

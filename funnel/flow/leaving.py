@@ -1,0 +1,83 @@
+"""Leaving, taking it back, and withdrawing: effective for the very next batch."""
+
+from sqlalchemy import Connection
+
+from funnel.core.consent import Action, Enrolled, Purpose, Standing
+from funnel.flow.course import end, recipient, schedule_next
+from funnel.flow.tools import Tools
+from funnel.store import batches, enrollments, signups, subscribers
+from funnel.store.db import writing
+from funnel.store.tables import Record
+
+UNDO_MS = 24 * 3_600_000
+UNSUBSCRIBED = "unsubscribed"
+COURSE = frozenset({Purpose.COURSE})
+
+
+def unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
+    """Stops everything for a delivery's reader, at once and for good. False when there is no such delivery."""
+    with writing(tools.engine) as connection:
+        found = recipient(connection, delivery_id, lock=True)
+        if not found:
+            return False
+        if found[1].state == Standing.ACTIVE:
+            _stop(connection, found[1], COURSE, now_ms)
+        return True
+
+
+def withdraw(tools: Tools, delivery_id: int, now_ms: int) -> bool:
+    """Stops everything and deletes the result: the patterns, and the ledger that would tell them. No way back."""
+    with writing(tools.engine) as connection:
+        found = recipient(connection, delivery_id, lock=True)
+        if not found:
+            return False
+        reader = found[1]
+        _stop(connection, reader, frozenset(Purpose), now_ms)
+        signups.replace_all(connection, reader.id)
+        enrollments.forget_patterns(connection, reader.id)
+        batches.forget_deliveries(connection, reader.id)
+        return True
+
+
+def undo_unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
+    """Takes an unsubscription back, within a day and by its own reader's link; courses go on where they stood."""
+    with writing(tools.engine) as connection:
+        found = recipient(connection, delivery_id, lock=True)
+        if not found:
+            return False
+        reader = found[1]
+        if reader.state != Standing.UNSUBSCRIBED or reader.changed_ms < now_ms - UNDO_MS:
+            return bool(reader.state == Standing.ACTIVE)
+        ended = enrollments.ended_for(connection, reader.id, UNSUBSCRIBED, reader.changed_ms)
+        subscribers.set_state(connection, reader.id, Standing.ACTIVE, now_ms)
+        subscribers.lift(connection, [reader.address_hash], [UNSUBSCRIBED])
+        _record(connection, reader.id, Action.CONFIRMED, now_ms, COURSE)
+        for stopped in ended:
+            enrollments.move(connection, stopped.id, Enrolled.ACTIVE, None, now_ms)
+            again = enrollments.by_id(connection, stopped.id)
+            assert again is not None
+            _, funnel = tools.current(connection)[stopped.funnel]
+            schedule_next(connection, tools, funnel, [(again, reader.zone)], now_ms)
+        return True
+
+
+def _stop(connection: Connection, reader: Record, withdrawn: frozenset[Purpose], now_ms: int) -> None:
+    """Ends every course and suppresses the address. Who is suppressed for another reason stays so for that one."""
+    for running in enrollments.all_live(connection, reader.id):
+        end(connection, running.id, UNSUBSCRIBED, now_ms)
+    if reader.state != Standing.SUPPRESSED:
+        subscribers.set_state(connection, reader.id, Standing.UNSUBSCRIBED, now_ms)
+    subscribers.suppress(connection, reader.address_hash, UNSUBSCRIBED, now_ms)
+    _record(connection, reader.id, Action.WITHDRAWN, now_ms, withdrawn)
+
+
+def _record(
+    connection: Connection, subscriber_id: int, action: Action, now_ms: int, purposes: frozenset[Purpose]
+) -> None:
+    """Appends `action` for these consents, in the wordings last agreed to."""
+    for row in signups.last_consents(connection, subscriber_id):
+        if row.purpose in purposes:
+            wordings = {row.purpose: row.wording_hash}
+            signups.record_consents(
+                connection, subscriber_id, row.signup_id, wordings, row.revision_id, row.locale, action, now_ms
+            )

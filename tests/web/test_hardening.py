@@ -1,0 +1,85 @@
+"""What an attacker found once, and must not find again."""
+
+import pytest
+
+from tests.conftest import Clock
+from tests.web.conftest import CONSENTS, Site, answers_for, browser, opened
+from tests.web.shape import is_clear
+from tests.world import ALICE
+
+
+def test_a_number_of_5000_digits_is_no_question(shared: Site) -> None:
+    is_clear(shared.client.get(shared.at("q/" + "9" * 5000)), 404, shared.funnel)
+
+
+@pytest.mark.parametrize("origin", ["http://[", "https://[::1", "//[x]:y"])
+def test_an_origin_that_cannot_be_read_is_foreign(shared: Site, origin: str) -> None:
+    is_clear(shared.client.post(shared.at("start"), headers={"origin": origin}), 403, shared.funnel)
+
+
+def test_a_length_beyond_reason_is_too_large(shared: Site) -> None:
+    sent = {"content-length": "9" * 5000}
+    is_clear(shared.client.post(shared.at("start"), headers=sent), 413, shared.funnel)
+
+
+def test_head_of_the_two_pages_with_forms_answers_as_get(shared: Site) -> None:
+    shared.join(ALICE)
+    for path in (shared.at("join"), shared.link(ALICE, "hoose")):
+        assert shared.client.head(path).status_code == shared.client.get(path).status_code == 200
+
+
+def test_a_redirect_never_names_the_host_it_was_told(shared: Site) -> None:
+    shown = shared.client.get(shared.at(""), headers={"host": "elsewhere.example"})
+    assert "elsewhere" not in shown.headers.get("location", "")
+
+
+def test_a_refused_method_says_which_are_allowed(shared: Site) -> None:
+    assert "GET" in shared.client.put(shared.at("how")).headers["allow"]
+
+
+def test_static_files_may_be_kept(shared: Site) -> None:
+    assert "no-store" not in shared.client.get("/static/style.css?1").headers["cache-control"]
+
+
+def test_bytes_that_are_not_utf8_are_refused(site: Site) -> None:
+    site.take_quiz(answers_for(site.funnel, "fawn"))
+    before = site.dump()
+    body = b"email=alice%40example.org&first_name=%ff&sensitive=yes&course=yes"
+    is_clear(
+        site.client.post(site.at("join"), content=body, headers={"content-type": "application/x-www-form-urlencoded"}),
+        400,
+        site.funnel,
+    )
+    assert site.dump() == before
+
+
+def test_a_field_sent_twice_is_refused(site: Site) -> None:
+    site.take_quiz(answers_for(site.funnel, "fawn"))
+    data = {"email": [ALICE, "bob@example.org"], **CONSENTS}
+    is_clear(site.client.post(site.at("join"), data=data), 400, site.funnel)
+
+
+def test_an_empty_token_opens_nothing(site: Site, clock: Clock) -> None:
+    with opened(site.world.tools, clock, site.world.folder.parent, FUNNEL_TOKEN="") as open_:
+        assert browser(open_.app, client=("203.0.113.7", 1)).get("/outbox").status_code == 404
+
+
+def test_the_page_about_a_fault_carries_the_headers_too(site: Site) -> None:
+    client = browser(site.app, raise_server_exceptions=False)
+    with site.world.tools.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE signup")
+    client.post(site.at("start"))
+    site.take_quiz(answers_for(site.funnel, "fawn"))
+    broken = client.post(
+        site.at("join"),
+        data={"email": ALICE, **CONSENTS},
+        headers={"cookie": f"{site.cookie}={site.client.cookies[site.cookie]}"},
+    )
+    assert (broken.status_code, broken.headers.get("cache-control")) == (500, "no-store")
+    assert "content-security-policy" in broken.headers
+
+
+def test_a_parser_keeps_what_it_saw_to_itself(shared: Site, caplog: pytest.LogCaptureFixture) -> None:
+    body = b"--edge\r\nQ\x01: x\r\n\r\nx\r\n--edge--\r\n"
+    shared.client.post(shared.at("q/1"), content=body, headers={"content-type": "multipart/form-data; boundary=edge"})
+    assert [record for record in caplog.records if record.name.startswith("python_multipart")] == []

@@ -8,7 +8,7 @@ from funnel import content
 from funnel.core.delivery import Unknowns
 from funnel.core.lesson import NOTICE_FIELDS, Source
 from funnel.flow.tools import Tools
-from funnel.keyring import Keyring
+from funnel.keyring import Keyring, KeyringError
 from funnel.mail.compile import Layouts
 from funnel.mail.outbox import Outbox
 from funnel.mail.provider import Provider
@@ -18,6 +18,7 @@ from funnel.settings import ROOT, Settings
 from funnel.store.db import open_engine
 
 NOTICES = ("confirm", "already")
+LAST_TICK = "funnel:last-tick"  # the key in Redis under which the worker says that it lives
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def assemble(settings: Settings) -> Runtime:
     provider = _provider(settings)
     tools = Tools(
         engine=open_engine(settings.database_url),
-        keyring=Keyring.parse(settings.keys) if settings.keys else Keyring.from_file(settings.home / "keyring"),
+        keyring=_keyring(settings),
         layouts=Layouts(settings.content / "emails", ROOT / "emails"),
         notices=service_mails(settings.content),
         base_url=settings.base_url,
@@ -52,6 +53,14 @@ def assemble(settings: Settings) -> Runtime:
         repeat_unknowns=provider.unknowns == Unknowns.REPEAT,
     )
     return Runtime(settings, tools, provider)
+
+
+def _keyring(settings: Settings) -> Keyring:
+    """From the setting, or the file below `home`. A lost file is never replaced: what it sealed would be lost."""
+    path = settings.home / "keyring"
+    if not settings.keys and not path.exists() and (settings.home / "funnel.db").exists():
+        raise KeyringError(f"{path} is missing, and the database beside it needs it: put it back, or set FUNNEL_KEYS")
+    return Keyring.parse(settings.keys) if settings.keys else Keyring.from_file(path)
 
 
 def _provider(settings: Settings) -> Provider:

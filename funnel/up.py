@@ -24,7 +24,7 @@ from funnel.settings import Settings
 
 LONGEST_SOCKET_PATH = 100
 START_S = 20.0
-STOP_S = 12.0
+STOP_S = 40.0  # longer than a provider may take to answer
 QUICK_DEATHS = 5
 
 
@@ -68,7 +68,7 @@ def up(settings: Settings, greeting: str) -> None:
     stop = threading.Event()
     for asked in (signal.SIGINT, signal.SIGTERM):
         signal.signal(asked, lambda *_: stop.set())
-    with _only_one(settings.home), _redis(settings) as redis_url:
+    with _only_one(settings.home), _redis(settings) as (redis_url, valkey):
         _need_port(settings)
         env = {"REDIS_URL": redis_url}
         python = [sys.executable, "-m", "funnel"]
@@ -78,7 +78,7 @@ def up(settings: Settings, greeting: str) -> None:
                 child.start()
             _until_answers(settings, children[0], stop)
             click.echo(greeting)
-            _keep(children, stop)
+            _keep([*valkey, *children], stop)
             click.echo("Stopping …")
         finally:
             _stop(children)
@@ -152,15 +152,15 @@ def _until_answers(settings: Settings, web: Child, stop: threading.Event) -> Non
 
 
 @contextlib.contextmanager
-def _redis(settings: Settings) -> Iterator[str]:
-    """The URL of the Redis that is set, or of a Valkey of our own on a socket that only this user can open."""
+def _redis(settings: Settings) -> Iterator[tuple[str, list[Child]]]:
+    """The URL of the Redis that is set, or of a Valkey of our own on a socket that only this user can open; and it."""
     if settings.redis_url:
-        yield settings.redis_url
+        yield settings.redis_url, []
         return
     path, server = _valkey(settings.home)
     try:
         _until_pings(path, server)
-        yield f"unix://{path}"
+        yield f"unix://{path}", [server]
     finally:
         server.stop()
         server.wait(time.monotonic() + STOP_S)

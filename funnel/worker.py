@@ -10,47 +10,53 @@ import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from arq import cron, func
 from arq.connections import ArqRedis, RedisSettings
+from sqlalchemy.exc import SQLAlchemyError
 
 from funnel import runtime, settings
 from funnel.core.delivery import Fate, Report, State
 from funnel.flow import plan, send, sweep
 from funnel.flow.send import Started
-from funnel.runtime import Runtime
+from funnel.runtime import LAST_TICK, Runtime
 from funnel.store import batches
 from funnel.store.db import now_ms as database_now_ms
 from funnel.store.db import reading
 
-JOB_TIMEOUT_S = 90
+JOB_TIMEOUT_S = 300
+LONGEST_JOB_S = 10.0
 RECIPIENTS_PER_JOB = 1_000
 BATCHES_PER_TICK = 100
 HINT_SLOT_MS = 15_000
 LARGEST_SKEW_MS = 2_000
-LAST_TICK = "funnel:last-tick"
 
 log = structlog.get_logger()
 _C = dict[str, Any]
+_T = TypeVar("_T")
 
 
 @dataclass
 class Hands:
-    """A worker's threads and its name on what it starts."""
+    """A worker's threads, its name on what it starts, and the batches it is busy with."""
 
     runtime: Runtime
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
     writing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "write"))
-    ticking: asyncio.Lock = field(default_factory=asyncio.Lock)
     handing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(16, "hand"))
+    ticking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    busy: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def write(self, work: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
-        return asyncio.get_running_loop().run_in_executor(self.writing, work, *arguments)
+    def write(self, work: Callable[[Runtime, int], _T]) -> Awaitable[_T]:
+        """Runs work(runtime, now) on the one thread that writes; the clock is read when its turn comes."""
+        return asyncio.get_running_loop().run_in_executor(
+            self.writing, lambda: work(self.runtime, self.runtime.now_ms())
+        )
 
-    def hand(self, work: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
-        return asyncio.get_running_loop().run_in_executor(self.handing, work, *arguments)
+    def hand(self, work: Callable[[], _T]) -> Awaitable[_T]:
+        return asyncio.get_running_loop().run_in_executor(self.handing, work)
 
 
 async def tick(ctx: _C) -> None:
@@ -59,18 +65,8 @@ async def tick(ctx: _C) -> None:
     if hands.ticking.locked():
         return
     async with hands.ticking:
-        await _tick_once(hands, ctx["redis"])
-
-
-async def _tick_once(hands: Hands, redis: ArqRedis) -> None:
-    ids = await hands.write(_tick, hands.runtime, hands.runtime.now_ms())
-    per_job = max(RECIPIENTS_PER_JOB // hands.runtime.tools.batch_size, 1)
-    slot = hands.runtime.now_ms() // HINT_SLOT_MS
-    for start in range(0, len(ids), per_job):
-        part = ids[start : start + per_job]
-        # A hint lost with Redis is given again in the next slot; one that is still queued is not doubled.
-        await redis.enqueue_job("send_batches", part, _job_id=f"send:{part[0]}:{len(part)}:{slot}")
-    await redis.set(LAST_TICK, hands.runtime.now_ms())
+        ids = await hands.write(_tick)
+        await _hint(hands, ctx["redis"], ids)
 
 
 def _tick(parts: Runtime, now_ms: int) -> list[int]:
@@ -85,33 +81,61 @@ def _tick(parts: Runtime, now_ms: int) -> list[int]:
         return batches.startable(connection, now_ms, BATCHES_PER_TICK)
 
 
+async def _hint(hands: Hands, redis: ArqRedis, ids: list[int]) -> None:
+    """A hint lost with Redis is given again in the next slot; one that is still queued is not doubled."""
+    per_job = max(RECIPIENTS_PER_JOB // hands.runtime.tools.batch_size, 1)
+    now_ms = hands.runtime.now_ms()
+    for start in range(0, len(ids), per_job):
+        part = ids[start : start + per_job]
+        await redis.enqueue_job("send_batches", part, _job_id=f"send:{part[0]}:{len(part)}:{now_ms // HINT_SLOT_MS}")
+    await redis.set(LAST_TICK, now_ms)
+
+
 async def send_batches(ctx: _C, ids: list[int]) -> None:
-    """Starts, hands over and settles batches, one after the other."""
+    """Sends batches one after the other for a while; what is left is hinted at again.
+
+    A batch that has begun is never cut off: an answer that nobody hears would leave its readers in doubt.
+    """
     hands: Hands = ctx["hands"]
-    parts = hands.runtime
+    enough = asyncio.get_running_loop().time() + LONGEST_JOB_S
     for batch_id in ids:
-        started = await hands.write(send.start, parts.tools, batch_id, hands.owner, parts.provider.name, parts.now_ms())
-        if started is None:
-            continue
-        report = await _hand_over(hands, started)
-        kept = await hands.write(send.settle, parts.tools, started, report, parts.now_ms())
-        level = log.info if report.fate.state == State.ACCEPTED else log.warning
-        level(
-            "batch",
-            batch=batch_id,
-            recipients=len(started.ids),
-            fate=report.fate.state,
-            reason=report.fate.reason,
-            kept=kept,
+        if asyncio.get_running_loop().time() > enough:
+            return
+        task = asyncio.create_task(_send_batch(hands, batch_id))
+        hands.busy.add(task)
+        task.add_done_callback(hands.busy.discard)
+        await asyncio.shield(task)
+
+
+async def _send_batch(hands: Hands, batch_id: int) -> None:
+    """Starts, hands over, settles. A fault is logged by its kind and keeps nobody else's batch waiting."""
+    try:
+        started = await hands.write(
+            lambda parts, now_ms: send.start(parts.tools, batch_id, hands.owner, parts.provider.name, now_ms)
         )
+        if started is None:
+            return
+        report = await _hand_over(hands, started)
+        kept = await hands.write(lambda parts, now_ms: send.settle(parts.tools, started, report, now_ms))
+    except Exception as error:  # noqa: BLE001 -- the lease runs out and the sweep settles it
+        log.error("batch", batch=batch_id, fault=type(error).__name__)
+        return
+    level = log.info if report.fate.state == State.ACCEPTED else log.warning
+    level(
+        "batch",
+        batch=batch_id,
+        recipients=len(started.ids),
+        fate=report.fate.state,
+        reason=report.fate.reason,
+        kept=kept,
+    )
 
 
 async def _hand_over(hands: Hands, started: Started) -> Report:
     """The provider's answer. The lease is renewed meanwhile; a start that came too late is given back unsent."""
     renewing = asyncio.create_task(_renew(hands, started))
     try:
-        report: Report = await hands.hand(_hand_over_in_time, hands.runtime, started)
-        return report
+        return await hands.hand(lambda: _hand_over_in_time(hands.runtime, started))
     finally:
         renewing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -127,7 +151,10 @@ def _hand_over_in_time(parts: Runtime, started: Started) -> Report:
 async def _renew(hands: Hands, started: Started) -> None:
     while True:
         await asyncio.sleep(hands.runtime.tools.lease_ms / 3000)
-        await hands.write(send.renew, hands.runtime.tools, started, hands.runtime.now_ms())
+        try:
+            await hands.write(lambda parts, now_ms: send.renew(parts.tools, started, now_ms))
+        except SQLAlchemyError as error:  # the next one may succeed; the provider's answer matters more
+            log.warning("lease not renewed", batch=started.batch_id, fault=type(error).__name__)
 
 
 async def _startup(ctx: _C) -> None:
@@ -136,6 +163,7 @@ async def _startup(ctx: _C) -> None:
 
 async def _shutdown(ctx: _C) -> None:
     hands: Hands = ctx["hands"]
+    await asyncio.gather(*hands.busy)
     hands.handing.shutdown()
     hands.writing.shutdown()
     hands.runtime.close()
@@ -157,7 +185,7 @@ def worker_settings(redis_url: str) -> type:
         job_timeout = JOB_TIMEOUT_S
         job_completion_wait = 35  # longer than the provider may take to answer
         keep_result = 0
-        max_jobs = 16
+        max_jobs = 24  # more than there are hands, so that a tick always finds room
         poll_delay = 0.25
         job_serializer = staticmethod(_to_json)  # arq's default is pickle
         job_deserializer = staticmethod(json.loads)

@@ -7,6 +7,9 @@ from enum import StrEnum
 NOTICE_LIMITS = {3_600_000: 4, 24 * 3_600_000: 8}  # within so many milliseconds, at most so many to one person
 
 
+NOT_MAILED = "not mailed: see the delivery"  # why a course is paused whose lesson must not be sent
+
+
 class Purpose(StrEnum):
     SENSITIVE = "sensitive"
     COURSE = "course"

@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 
 MOVES: dict[State, frozenset[State]] = {
-    State.PLANNED: frozenset({State.STARTED}),
+    State.PLANNED: frozenset({State.STARTED, State.SKIPPED}),
     State.STARTED: frozenset({State.ACCEPTED, State.UNKNOWN, State.FAILED, State.SKIPPED, State.PLANNED}),
     State.UNKNOWN: frozenset({State.ACCEPTED, State.PLANNED}),
     State.ACCEPTED: frozenset(),

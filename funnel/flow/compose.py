@@ -22,7 +22,7 @@ def compose_lesson(tools: Tools, funnel: Funnel, row: Record) -> Template:
         known = frame(tools, funnel, Kind.LESSON)
         return tools.layouts.compile(source, traits, statics, known, educator=funnel.educator.complete)
 
-    return tools.lesson_template(row.revision_id, funnel, row.lesson_key, row.segment, compile_now)
+    return tools.template(row.revision_id, row.lesson_key, row.segment, compile_now)
 
 
 def compose_notice(tools: Tools, funnel: Funnel, row: Record) -> Template:
@@ -32,7 +32,7 @@ def compose_notice(tools: Tools, funnel: Funnel, row: Record) -> Template:
     def compile_now() -> Template:
         return tools.layouts.compile(tools.notices[row.segment], {}, statics, frame(tools, funnel, Kind.NOTICE))
 
-    return tools.lesson_template(row.revision_id, funnel, f"notice {row.segment}", "", compile_now)
+    return tools.template(row.revision_id, f"notice {row.segment}", "", compile_now)
 
 
 def lesson_statics(tools: Tools, funnel: Funnel) -> dict[str, str]:

@@ -93,8 +93,8 @@ def choose(tools: Tools, delivery_id: int, pattern: str, now_ms: int) -> Funnel 
         return funnel
 
 
-def reader_of(tools: Tools, delivery_id: int) -> tuple[Funnel, str, str | None] | None:
-    """(funnel, the reader's standing, the pattern of the live course) behind a lesson's link."""
+def reader_of(tools: Tools, delivery_id: int) -> tuple[Funnel, str, str | None, bool] | None:
+    """(funnel, the reader's standing, the live course's pattern, whether it was deleted) behind a lesson's link."""
     with reading(tools.engine) as connection:
         found = recipient(connection, delivery_id)
         if not found:
@@ -102,7 +102,7 @@ def reader_of(tools: Tools, delivery_id: int) -> tuple[Funnel, str, str | None] 
         sent, reader = found
         _, funnel = tools.current(connection)[sent.funnel]
         running = enrollments.live(connection, reader.id, sent.funnel)
-        return funnel, reader.state, running.pattern if running else None
+        return funnel, reader.state, running.pattern if running else None, sent.lesson_id is None
 
 
 def recipient(connection: Connection, delivery_id: int, *, lock: bool = False) -> tuple[Record, Record] | None:

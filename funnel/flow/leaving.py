@@ -32,6 +32,8 @@ def withdraw(tools: Tools, delivery_id: int, now_ms: int) -> bool:
         if not found:
             return False
         reader = found[1]
+        if reader.state != Standing.ACTIVE and _has_withdrawn(connection, reader.id, Purpose.SENSITIVE):
+            return True
         _stop(connection, reader, frozenset(Purpose), now_ms)
         signups.replace_all(connection, reader.id)
         enrollments.forget_patterns(connection, reader.id)
@@ -48,6 +50,8 @@ def undo_unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
         reader = found[1]
         if reader.state != Standing.UNSUBSCRIBED or reader.changed_ms < now_ms - UNDO_MS:
             return bool(reader.state == Standing.ACTIVE)
+        if _has_withdrawn(connection, reader.id, Purpose.SENSITIVE):
+            return False
         ended = enrollments.ended_for(connection, reader.id, UNSUBSCRIBED, reader.changed_ms)
         subscribers.set_state(connection, reader.id, Standing.ACTIVE, now_ms)
         subscribers.lift(connection, [reader.address_hash], [UNSUBSCRIBED])
@@ -69,6 +73,11 @@ def _stop(connection: Connection, reader: Record, withdrawn: frozenset[Purpose],
         subscribers.set_state(connection, reader.id, Standing.UNSUBSCRIBED, now_ms)
     subscribers.suppress(connection, reader.address_hash, UNSUBSCRIBED, now_ms)
     _record(connection, reader.id, Action.WITHDRAWN, now_ms, withdrawn)
+
+
+def _has_withdrawn(connection: Connection, subscriber_id: int, purpose: Purpose) -> bool:
+    rows = signups.last_consents(connection, subscriber_id)
+    return any(row.purpose == purpose and row.action == Action.WITHDRAWN for row in rows)
 
 
 def _record(

@@ -54,14 +54,17 @@ def key_for(connection: Connection, keyring: Keyring, subscriber: Record) -> byt
 
 
 def enter(connection: Connection, keyring: Keyring, address: str, zone: str, locale: str, now_ms: int) -> Record:
-    """The subscriber of this address, known already or new and pending."""
+    """The subscriber of this address: known already, or new and pending, as is one whose key was erased."""
     hashes = keyring.address_hashes(address)
     known = subscribers.by_hash(connection, hashes)
-    if known:
+    if known and subscribers.key_of(connection, known.id):
         return known
-    key, current = new_key(), hashes[0]
-    sealed = seal_person(key, current, Person(address, ""))
-    subscribers.add(connection, current, sealed, keyring.wrap(key, current), zone, locale, now_ms)
+    key, current = new_key(), known.address_hash if known else hashes[0]
+    sealed, wrapped = seal_person(key, current, Person(address, "")), keyring.wrap(key, current)
+    if known:
+        subscribers.renew(connection, known.id, sealed, wrapped, now_ms)
+    else:
+        subscribers.add(connection, current, sealed, wrapped, zone, locale, now_ms)
     found = subscribers.by_hash(connection, hashes)
     assert found is not None
     return found

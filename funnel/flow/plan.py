@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from funnel.core.consent import NOTICE_LIMITS, Enrolled, Standing, lesson_refusal, notice_refusal
+from funnel.core.consent import NOT_MAILED, NOTICE_LIMITS, Enrolled, Standing, lesson_refusal, notice_refusal
 from funnel.core.delivery import Kind, State
 from funnel.core.lesson import segment
 from funnel.flow.course import schedule_next
@@ -66,9 +66,7 @@ def _plan_funnel(
     batches.add_deliveries(
         connection, [_delivery(row, person, None, State.SKIPPED, reason) for row, person, reason in refused]
     )
-    enrollments.set_states(
-        connection, [person.id for _, person, _ in refused], Enrolled.PAUSED, "not mailed: see the delivery", now_ms
-    )
+    enrollments.set_states(connection, [person.id for _, person, _ in refused], Enrolled.PAUSED, NOT_MAILED, now_ms)
     schedule_next(connection, tools, funnel, elsewhere, now_ms)
 
 
@@ -120,6 +118,9 @@ def plan_notices(tools: Tools, now_ms: int) -> None:
         }
         groups: dict[tuple[str, str], list[int]] = defaultdict(list)
         for row in rows:
+            if row.signup_state != signups.PENDING:
+                signups.skip_notice(connection, row.id, signups.NOT_OPEN)
+                continue
             person = people.get(row.subscriber_id)
             suppressed = subscribers.suppression_of(connection, [person.address_hash]) if person else None
             state = person.state if person else Standing.ERASED
@@ -134,7 +135,8 @@ def plan_notices(tools: Tools, now_ms: int) -> None:
 
 
 def _is_reader(connection: Connection, notice: Record, state: str) -> bool:
-    return state == Standing.ACTIVE and enrollments.live(connection, notice.subscriber_id, notice.funnel) is not None
+    running = enrollments.live(connection, notice.subscriber_id, notice.funnel)
+    return state == Standing.ACTIVE and running is not None and running.state == Enrolled.ACTIVE
 
 
 def _add_notice_batches(

@@ -1,5 +1,6 @@
 """Publishing content: a folder becomes the current revision."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -24,9 +25,24 @@ def publish(tools: Tools, root: Path, now_ms: int) -> dict[str, str]:
         return before
     found = content.read_all(root)
     with writing(tools.engine) as connection:
+        _refuse_taken_slugs(connection, tools, found)
         for files, funnel in found.values():
             _store(connection, content.revision_id(files), files, funnel, now_ms)
         return revisions.current(connection)
+
+
+def _refuse_taken_slugs(connection: Connection, tools: Tools, found: Mapping[str, tuple[object, Funnel]]) -> None:
+    """A renamed folder is another funnel, while people are still in the old one: its slug is not free."""
+    others = {funnel.slug: name for name, (_, funnel) in tools.current(connection).items() if name not in found}
+    problems = [
+        content.Problem(
+            f"sequences/{name}/funnel.toml", "slug", f"belongs to the published funnel {others[funnel.slug]!r}"
+        )
+        for name, (_, funnel) in found.items()
+        if funnel.slug in others
+    ]
+    if problems:
+        raise content.ContentError(problems)
 
 
 def _store(connection: Connection, revision_id: str, files: content.Files, funnel: Funnel, now_ms: int) -> None:

@@ -26,7 +26,7 @@ def lesson_page(tools: Tools, delivery_id: int) -> LessonPage | None:
     """The lesson of a delivery, in the revision and segment in which it was sent; None when there is no such thing."""
     with reading(tools.engine) as connection:
         sent = batches.delivery_by_id(connection, delivery_id)
-        if not sent or not subscribers.key_of(connection, sent.subscriber_id):
+        if not sent or not sent.lesson_key or not subscribers.key_of(connection, sent.subscriber_id):
             return None
         funnel = tools.funnel(connection, sent.revision_id)
     found = funnel.lesson(sent.lesson_key)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from funnel.core import links
-from funnel.core.consent import Enrolled, Standing, lesson_refusal
+from funnel.core.consent import NOT_MAILED, Enrolled, lesson_refusal
 from funnel.core.delivery import Fate, Kind, Report, State
 from funnel.core.links import Use
 from funnel.core.sequence import Funnel
@@ -25,6 +25,7 @@ from funnel.store.db import writing
 from funnel.store.tables import Record
 
 REFUSALS_AT_MOST = 12
+UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def start(tools: Tools, batch_id: int, owner: str, provider: str, now_ms: int) -
         funnel = tools.funnel(connection, row.revision_id)
         kind = Kind(row.kind)
         if kind == Kind.LESSON:
-            recipients = _lesson_recipients(connection, tools, funnel, row)
+            recipients = _lesson_recipients(connection, tools, funnel, row, now_ms)
         else:
             recipients = _notice_recipients(connection, tools, funnel, row, now_ms)
         if not recipients:
@@ -77,12 +78,17 @@ def renew(tools: Tools, started: Started, now_ms: int) -> bool:
 
 
 def settle(tools: Tools, started: Started, report: Report, now_ms: int) -> bool:
-    """Records what became of a batch and writes what comes next. False when the batch is not ours any more."""
+    """Records what became of a batch and writes what comes next. False when the batch is not ours any more.
+
+    Decisions of a lost lease are void; acceptance is evidence, and counts whenever it comes.
+    """
     fates = {started.ids[place]: fate for place, fate in report.exceptions.items()}
     shared = [id_ for id_ in started.ids if id_ not in fates]
     with writing(tools.engine) as connection:
         values = _batch_values(report.fate, now_ms)
-        if not batches.settle(connection, started.batch_id, started.owner, started.attempt, values):
+        held = batches.settle(connection, started.batch_id, started.owner, started.attempt, values)
+        proven = report.fate.state == State.ACCEPTED and not report.exceptions
+        if not held and not (proven and batches.accept_late(connection, started.batch_id, values)):
             return False
         row = batches.by_id(connection, started.batch_id)
         assert row is not None
@@ -136,17 +142,15 @@ def _settle_exceptions(connection: Connection, row: Record, fates: dict[int, Fat
 def _split(connection: Connection, row: Record, fate: Fate, now_ms: int) -> int:
     """A batch for those of `row` that share another fate: planned again, or unknown."""
     uid = secrets.token_hex(16)
-    same = ("kind", "funnel", "revision_id", "lesson_id", "segment")
-    fresh = {**{name: getattr(row, name) for name in same}, "uid": uid, "planned_ms": now_ms}
-    made = batches.add(connection, [fresh])[uid]
-    values = {
-        **_batch_values(fate, now_ms),
+    same = ("kind", "funnel", "revision_id", "lesson_id", "segment", "provider", "started_ms", "attempt")
+    fresh = {
+        **{name: getattr(row, name) for name in same},
+        "uid": uid,
+        "planned_ms": now_ms,
         "retries": row.retries + (fate.reason != "connection"),
-        "provider": row.provider,
-        "started_ms": row.started_ms,
+        **_batch_values(fate, now_ms),
     }
-    batches.move(connection, made, State.PLANNED, values)
-    return made
+    return batches.add(connection, [fresh])[uid]
 
 
 def _batch_values(fate: Fate, now_ms: int) -> dict[str, Any]:
@@ -157,22 +161,25 @@ def _batch_values(fate: Fate, now_ms: int) -> dict[str, Any]:
 
 
 def _lesson_recipients(
-    connection: Connection, tools: Tools, funnel: Funnel, row: Record
+    connection: Connection, tools: Tools, funnel: Funnel, row: Record, now_ms: int
 ) -> list[tuple[int, Recipient]]:
     rows = batches.deliveries(connection, row.id)
-    readers = enrollments.with_subscribers(connection, {d.enrollment_id for d in rows})
+    readers = enrollments.with_subscribers(connection, {d.enrollment_id for d in rows}, lock=True)
     persons = _open_persons(connection, tools, {d.subscriber_id for d in rows})
     recipients = []
     refused = defaultdict(list)
+    stuck = []
     for delivery in rows:
         reader, person = readers[delivery.enrollment_id], persons.get(delivery.subscriber_id)
         refusal = lesson_refusal(reader.subscriber_state, reader.state, delivery.turn, reader.turn)
         if refusal or not person:
-            refused[refusal or Standing.ERASED].append(delivery.id)
+            refused[refusal or UNREADABLE].append(delivery.id)
+            stuck += [reader.id] if reader.turn == delivery.turn else []
         else:
             recipients.append((delivery.id, _lesson_recipient(tools, funnel, delivery.id, person)))
     for reason, ids in refused.items():
         batches.set_fate(connection, row.kind, ids, State.SKIPPED, reason)
+    enrollments.set_states(connection, stuck, Enrolled.PAUSED, NOT_MAILED, now_ms)
     return recipients
 
 
@@ -198,8 +205,8 @@ def _notice_recipients(
     recipients = []
     for notice in rows:
         person = persons.get(notice.subscriber_id)
-        if not person:
-            signups.skip_notice(connection, notice.id, Standing.ERASED)
+        if not person or notice.signup_state != signups.PENDING:
+            signups.skip_notice(connection, notice.id, UNREADABLE if not person else signups.NOT_OPEN)
             continue
         token = links.confirm_token(tools.keyring.link_key, notice.id, notice.created_ms)
         hash_ = links.token_hash(token)

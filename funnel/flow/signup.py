@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from funnel.core import links
-from funnel.core.consent import Action, wording_hash
+from funnel.core.consent import Action, Standing, wording_hash
 from funnel.core.sequence import Funnel
 from funnel.flow import course, people
 from funnel.flow.people import Person, Request
 from funnel.flow.tools import Tools
+from funnel.keyring import Unreadable
 from funnel.store import revisions, signups, subscribers
 from funnel.store.db import reading, writing
 
@@ -93,12 +94,18 @@ def confirm(tools: Tools, token: str, now_ms: int) -> Confirmable:
         reader = asked and subscribers.by_id(connection, asked.subscriber_id, lock=True)
         if not asked or not reader or not asked.sealed or not signups.close(connection, asked.id, signups.CONFIRMED):
             return replace(seen, state=Link.DONE)
-        key = people.key_for(connection, tools.keyring, reader)
-        request = people.open_request(key, reader.address_hash, asked.sealed)
-        address = people.open_person(key, reader.address_hash, reader.sealed).address
+        try:
+            key = people.key_for(connection, tools.keyring, reader)
+            request = people.open_request(key, reader.address_hash, asked.sealed)
+            address = people.open_person(key, reader.address_hash, reader.sealed).address
+        except (LookupError, Unreadable):  # erased meanwhile
+            return replace(seen, state=Link.DONE)
+        hashes = tools.keyring.address_hashes(address)
+        subscribers.lift(connection, hashes, LIFTED_BY_CONFIRMING)
+        if reader.state == Standing.SUPPRESSED or subscribers.suppression_of(connection, hashes):
+            return replace(seen, state=Link.DONE)
         sealed = people.seal_person(key, reader.address_hash, Person(address, request.first_name))
         subscribers.activate(connection, reader.id, sealed, request.zone, request.locale, now_ms)
-        subscribers.lift(connection, tools.keyring.address_hashes(address), LIFTED_BY_CONFIRMING)
         wordings = signups.given_wordings(connection, asked.id)
         signups.record_consents(
             connection, reader.id, asked.id, wordings, asked.revision_id, request.locale, Action.CONFIRMED, now_ms

@@ -43,7 +43,7 @@ class Cache(Generic[_K, _V]):
 
 @dataclass(frozen=True)
 class Tools:
-    """`batch_size` and `wait_for_unknown_ms` are policies; `notices` are the service mails by kind."""
+    """`repeat_unknowns`: handing over again changes nothing. `notices` are the service mails by kind."""
 
     engine: Engine
     keyring: Keyring
@@ -72,7 +72,6 @@ class Tools:
         """funnel name → (revision id, funnel), as published now."""
         return {name: (id_, self.funnel(connection, id_)) for name, id_ in revisions.current(connection).items()}
 
-    def lesson_template(
-        self, revision_id: str, funnel: Funnel, key: str, segment: str, make: Callable[[], Template]
-    ) -> Template:
-        return self._templates.get((revision_id, f"{funnel.name}/{key}", segment), make)
+    def template(self, revision_id: str, mail: str, segment: str, make: Callable[[], Template]) -> Template:
+        """The mail of this name as compiled for a segment, made once."""
+        return self._templates.get((revision_id, mail, segment), make)

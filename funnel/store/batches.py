@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from funnel.core.delivery import State
-from funnel.store.tables import Record, batch, delivery, lesson, notice
+from funnel.core.delivery import State, may_move
+from funnel.store.tables import Record, batch, delivery, enrollment, lesson, notice, signup
 from funnel.store.upsert import dialect_insert
 
 
@@ -20,7 +20,8 @@ def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, 
 def add_deliveries(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Deliveries from rows of subscriber_id, lesson_id, enrollment_id, turn, batch_id, due_ms, state, reason.
 
-    A lesson that this subscriber has a delivery of is left alone, unless that one was skipped: it is taken up anew.
+    A lesson that this subscriber has a delivery of is left alone, unless it was skipped or failed: then it is
+    taken up anew.
     """
     if not rows:
         return
@@ -29,8 +30,9 @@ def add_deliveries(connection: Connection, rows: Sequence[Mapping[str, Any]]) ->
         name: getattr(adding.excluded, name)
         for name in ("enrollment_id", "turn", "batch_id", "due_ms", "state", "reason")
     }
+    never_arrived = (delivery.c.state == State.SKIPPED) | (delivery.c.state == State.FAILED)
     taken_up = adding.on_conflict_do_update(
-        index_elements=["subscriber_id", "lesson_id"], set_=renewed, where=delivery.c.state == State.SKIPPED
+        index_elements=["subscriber_id", "lesson_id"], set_=renewed, where=never_arrived
     )
     connection.execute(taken_up, list(rows))
 
@@ -44,9 +46,9 @@ def by_id(connection: Connection, batch_id: int, *, lock: bool = False) -> Recor
 
 
 def startable(connection: Connection, now_ms: int, limit: int) -> list[int]:
-    """Planned batches whose time has come, oldest first."""
+    """Planned batches whose time has come: notices first, somebody is waiting for them; then the oldest."""
     found = select(batch.c.id).where(batch.c.state == State.PLANNED, batch.c.planned_ms <= now_ms)
-    return list(connection.scalars(found.order_by(batch.c.planned_ms).limit(limit)))
+    return list(connection.scalars(found.order_by(batch.c.kind.desc(), batch.c.planned_ms).limit(limit)))
 
 
 def start(connection: Connection, batch_id: int, owner: str, now_ms: int, lease_ms: int, provider: str) -> int | None:
@@ -76,8 +78,16 @@ def settle(connection: Connection, batch_id: int, owner: str, attempt: int, valu
     return bool(connection.execute(changed).rowcount)
 
 
+def accept_late(connection: Connection, batch_id: int, values: Mapping[str, Any]) -> bool:
+    """Takes the acceptance of a forgotten attempt as evidence, while nothing better is known."""
+    doubtful = (batch.c.id == batch_id) & batch.c.state.in_((State.STARTED, State.UNKNOWN))
+    return bool(connection.execute(batch.update().where(doubtful).values(values)).rowcount)
+
+
 def move(connection: Connection, batch_id: int, before: State, values: Mapping[str, Any]) -> bool:
-    """Writes `values` if the batch is still in state `before`."""
+    """Writes `values` if the batch is still in state `before`. Raises ValueError for a move that does not exist."""
+    if not may_move(before, State(values["state"])):
+        raise ValueError(f"a batch never moves from {before} to {values['state']}")
     changed = batch.update().where(batch.c.id == batch_id, batch.c.state == before).values(values)
     return bool(connection.execute(changed).rowcount)
 
@@ -101,10 +111,10 @@ def unknown_since(connection: Connection, before_ms: int) -> Sequence[Record]:
 
 
 def stale(connection: Connection, before_ms: int) -> Sequence[Record]:
-    """Lesson batches that have been waiting to be started since before then."""
-    found = select(batch).where(
-        batch.c.state == State.PLANNED, batch.c.planned_ms < before_ms, batch.c.kind == "lesson"
-    )
+    """Lesson batches that nobody has ever started and that have been waiting since before then."""
+    found = select(batch).where(batch.c.state == State.PLANNED, batch.c.planned_ms < before_ms)
+    # What was started once keeps its deliveries: their ids name messages that may have arrived.
+    found = found.where(batch.c.kind == "lesson", batch.c.started_ms.is_(None))
     return connection.execute(found).all()
 
 
@@ -115,22 +125,21 @@ def deliveries(connection: Connection, batch_id: int) -> Sequence[Record]:
 
 
 def notices(connection: Connection, batch_id: int) -> Sequence[Record]:
-    """A batch's notices that have no fate of their own, by id."""
-    found = select(notice).where(notice.c.batch_id == batch_id, notice.c.state.is_(None))
+    """A batch's notices that have no fate of their own, by id, with their sign-up's state (signup_state)."""
+    joined = notice.join(signup, signup.c.id == notice.c.signup_id)
+    found = select(notice, signup.c.state.label("signup_state")).select_from(joined)
+    found = found.where(notice.c.batch_id == batch_id, notice.c.state.is_(None))
     return connection.execute(found.order_by(notice.c.id)).all()
 
 
 def delivery_by_id(connection: Connection, delivery_id: int) -> Record | None:
-    """A delivery with its lesson_key, funnel, segment, revision_id and the batch's state (batch_state) and start."""
-    columns = (
-        delivery,
-        lesson.c.key.label("lesson_key"),
-        lesson.c.funnel,
-        batch.c.segment,
-        batch.c.revision_id,
-        batch.c.state.label("batch_state"),
+    """A delivery with its funnel, and lesson_key, segment and revision_id unless they have been deleted."""
+    columns = (delivery, enrollment.c.funnel, lesson.c.key.label("lesson_key"), batch.c.segment, batch.c.revision_id)
+    joined = (
+        delivery.join(enrollment, enrollment.c.id == delivery.c.enrollment_id)
+        .outerjoin(lesson, lesson.c.id == delivery.c.lesson_id)
+        .outerjoin(batch, batch.c.id == delivery.c.batch_id)
     )
-    joined = delivery.join(lesson, lesson.c.id == delivery.c.lesson_id).join(batch, batch.c.id == delivery.c.batch_id)
     return connection.execute(select(*columns).select_from(joined).where(delivery.c.id == delivery_id)).one_or_none()
 
 
@@ -160,7 +169,10 @@ def remove(connection: Connection, batch_id: int) -> None:
 
 
 def forget_deliveries(connection: Connection, subscriber_id: int) -> None:
-    connection.execute(delivery.delete().where(delivery.c.subscriber_id == subscriber_id))
+    """Blanks what a subscriber's deliveries tell. The rows stay: the links in old mails go on stopping the notes."""
+    theirs = delivery.update().where(delivery.c.subscriber_id == subscriber_id)
+    blank = {"lesson_id": None, "batch_id": None, "due_ms": 0, "state": State.SKIPPED, "reason": "withdrawn"}
+    connection.execute(theirs.values(blank))
 
 
 def _held(batch_id: int, owner: str, attempt: int) -> Any:

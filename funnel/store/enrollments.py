@@ -75,9 +75,9 @@ def move(connection: Connection, enrollment_id: int, state: Enrolled, reason: st
 
 
 def set_states(connection: Connection, ids: Collection[int], state: Enrolled, reason: str | None, now_ms: int) -> None:
-    """Moves enrollments that have nothing due; no new turn."""
+    """Moves active enrollments that have nothing due; no new turn."""
     if ids:
-        changed = enrollment.update().where(enrollment.c.id.in_(ids))
+        changed = enrollment.update().where(enrollment.c.id.in_(ids), enrollment.c.state == Enrolled.ACTIVE)
         connection.execute(changed.values(state=state, reason=reason, changed_ms=now_ms))
 
 
@@ -85,10 +85,15 @@ def set_secondary(connection: Connection, enrollment_id: int, secondary: str | N
     connection.execute(enrollment.update().where(enrollment.c.id == enrollment_id).values(secondary=secondary))
 
 
-def with_subscribers(connection: Connection, ids: Collection[int]) -> dict[int, Record]:
-    """enrollment id → its columns with subscriber_state and zone."""
+def with_subscribers(connection: Connection, ids: Collection[int], *, lock: bool = False) -> dict[int, Record]:
+    """enrollment id → its columns with subscriber_state and zone.
+
+    With `lock`, whoever wants to change these people's affairs waits for us, and we have waited for them.
+    """
     joined = enrollment.join(subscriber, subscriber.c.id == enrollment.c.subscriber_id)
     found = select(enrollment, subscriber.c.state.label("subscriber_state"), subscriber.c.zone).select_from(joined)
+    if lock:
+        found = found.order_by(subscriber.c.id).with_for_update(read=True, of=[subscriber, enrollment])
     return {row.id: row for row in connection.execute(found.where(enrollment.c.id.in_(ids)))}
 
 
@@ -119,15 +124,17 @@ def take_due(connection: Connection, now_ms: int, limit: int) -> list[Record]:
 
 
 def received(connection: Connection, subscriber_ids: Collection[int]) -> set[tuple[int, int]]:
-    """(subscriber, lesson) pairs that were handed over or may have been; a skipped lesson was not received."""
-    found = select(delivery.c.subscriber_id, delivery.c.lesson_id).where(
-        delivery.c.subscriber_id.in_(subscriber_ids), delivery.c.state.is_(None) | (delivery.c.state != "skipped")
-    )
+    """(subscriber, lesson) pairs that were handed over or may have been; not what was skipped or failed."""
+    arrived = delivery.c.state.is_(None) | delivery.c.state.not_in(("skipped", "failed"))
+    found = select(delivery.c.subscriber_id, delivery.c.lesson_id)
+    found = found.where(delivery.c.subscriber_id.in_(subscriber_ids), arrived)
     return {(row.subscriber_id, row.lesson_id) for row in connection.execute(found)}
 
 
 def forget_patterns(connection: Connection, subscriber_id: int) -> None:
-    """Blanks what a subscriber's enrollments say about them; none of them may be live."""
+    """Blanks what a subscriber's enrollments and due rows say about them; none of them may be live."""
+    own = select(enrollment.c.id).where(enrollment.c.subscriber_id == subscriber_id)
+    connection.execute(due.delete().where(due.c.enrollment_id.in_(own)))
     theirs = (enrollment.c.subscriber_id == subscriber_id) & enrollment.c.state.not_in(LIVE)
     connection.execute(enrollment.update().where(theirs).values(pattern="", secondary=None, reason="withdrawn"))
 

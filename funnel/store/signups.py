@@ -5,12 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import Connection, func, select
 
 from funnel.core.consent import Action
-from funnel.store.tables import Record, consent, notice, signup, wording
+from funnel.store.tables import Record, consent, notice, signup
 
 PENDING = "pending"
 CONFIRMED = "confirmed"
 REPLACED = "replaced"
 REQUESTED = "requested"
+NOT_OPEN = "sign-up not open"
 
 
 def add(connection: Connection, subscriber_id: int, funnel: str, revision_id: str, sealed: bytes, now_ms: int) -> int:
@@ -77,15 +78,13 @@ def given_wordings(connection: Connection, signup_id: int) -> dict[str, str]:
 
 
 def last_consents(connection: Connection, subscriber_id: int) -> list[Record]:
-    """The latest row of each purpose: (purpose, action, wording_hash, revision_id, locale, signup_id)."""
+    """The latest row of each purpose, leaving out what was only given: anybody may type anybody's address."""
     latest = (
-        select(func.max(consent.c.id)).where(consent.c.subscriber_id == subscriber_id).group_by(consent.c.purpose)
+        select(func.max(consent.c.id))
+        .where(consent.c.subscriber_id == subscriber_id, consent.c.action != Action.GIVEN)
+        .group_by(consent.c.purpose)
     ).scalar_subquery()
     return list(connection.execute(select(consent).where(consent.c.id.in_(latest)).order_by(consent.c.id)))
-
-
-def wording_text(connection: Connection, hash_: str) -> str | None:
-    return connection.scalar(select(wording.c.text).where(wording.c.hash == hash_))
 
 
 def request_notice(
@@ -109,9 +108,12 @@ def drop_notices(connection: Connection, signup_id: int, reason: str) -> None:
 
 
 def requested(connection: Connection, limit: int) -> Sequence[Record]:
-    """Notices that nobody has planned yet, oldest first."""
-    found = select(notice).where(notice.c.state == REQUESTED).order_by(notice.c.id).limit(limit)
-    return connection.execute(found.with_for_update(skip_locked=True)).all()
+    """Notices that nobody has planned yet, oldest first, with their sign-up's state (signup_state)."""
+    joined = notice.join(signup, signup.c.id == notice.c.signup_id)
+    found = select(notice, signup.c.state.label("signup_state")).select_from(joined).where(notice.c.state == REQUESTED)
+    return connection.execute(
+        found.order_by(notice.c.id).limit(limit).with_for_update(skip_locked=True, of=notice)
+    ).all()
 
 
 def any_requested(connection: Connection) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from sqlalchemy import Connection, select
 
 from funnel.core.consent import Standing
-from funnel.store.tables import Record, enrollment, subscriber, subscriber_key, suppression
+from funnel.store.tables import Record, subscriber, subscriber_key, suppression
 from funnel.store.upsert import dialect_insert
 
 
@@ -18,12 +18,6 @@ def by_id(connection: Connection, subscriber_id: int, *, lock: bool = False) -> 
     """The subscriber; with `lock`, nobody else changes this person's affairs until the transaction ends."""
     found = select(subscriber).where(subscriber.c.id == subscriber_id)
     return connection.execute(found.with_for_update() if lock else found).one_or_none()
-
-
-def of_enrollment(connection: Connection, enrollment_id: int) -> Record | None:
-    joined = subscriber.join(enrollment, enrollment.c.subscriber_id == subscriber.c.id)
-    found = select(subscriber).select_from(joined).where(enrollment.c.id == enrollment_id)
-    return connection.execute(found).one_or_none()
 
 
 def add(
@@ -50,6 +44,13 @@ def add(
     if added is None:
         return
     connection.execute(subscriber_key.insert().values(subscriber_id=added, version=key[0], wrapped=key[1]))
+
+
+def renew(connection: Connection, subscriber_id: int, sealed: bytes, key: tuple[int, bytes], now_ms: int) -> None:
+    """Begins anew with somebody whose key was erased: nothing of before can be read."""
+    values = {"sealed": sealed, "state": Standing.PENDING, "changed_ms": now_ms}
+    connection.execute(subscriber.update().where(subscriber.c.id == subscriber_id).values(values))
+    connection.execute(subscriber_key.insert().values(subscriber_id=subscriber_id, version=key[0], wrapped=key[1]))
 
 
 def activate(connection: Connection, subscriber_id: int, sealed: bytes, zone: str, locale: str, now_ms: int) -> None:

@@ -193,13 +193,14 @@ batch = Table(
     **COUNTED,
 )
 
-# One lesson for one subscriber. `state` is set only where it differs from the batch's.
+# One lesson for one subscriber. `state` is set only where it differs from the batch's; `lesson_id` and `batch_id` are
+# NULL once withdrawn.
 delivery = Table(
     "delivery",
     metadata,
     Column("id", Id, primary_key=True),
     Column("subscriber_id", BigInteger, nullable=False),
-    Column("lesson_id", BigInteger, nullable=False),
+    Column("lesson_id", BigInteger, nullable=True),
     Column("enrollment_id", BigInteger, nullable=False),
     Column("turn", Integer, nullable=False),
     Column("batch_id", BigInteger, nullable=True, index=True),

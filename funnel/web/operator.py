@@ -13,11 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from funnel.core.sequence import Funnel
+from funnel.runtime import LAST_TICK
 from funnel.settings import LOOPBACK
 from funnel.store.db import is_current, reading
 from funnel.web.visit import Visit
 
-LAST_TICK = "funnel:last-tick"
 SHOWN = 500
 FRAME_MAY = "allow-popups allow-top-navigation-by-user-activation"
 

@@ -30,7 +30,8 @@ def unsubscribe(visit: Visit) -> Response:
     found = course.reader_of(visit.tools, delivery_id)
     if not found:
         return _stop_page(visit, None, "deleted")
-    return _stop_page(visit, found[0], "stopped" if found[1] != Standing.ACTIVE else "running")
+    funnel, standing, _, deleted = found
+    return _stop_page(visit, funnel, "running" if standing == Standing.ACTIVE else "deleted" if deleted else "stopped")
 
 
 def withdraw(visit: Visit) -> Response:
@@ -55,7 +56,7 @@ def undo(visit: Visit) -> Response:
 
 
 def choose(visit: Visit) -> Response:
-    delivery_id, funnel, standing, running = _reader(visit, Use.CHOOSE)
+    delivery_id, funnel, standing, running, _ = _reader(visit, Use.CHOOSE)
     leave = links.token(visit.tools.keyring.link_key, Use.UNSUBSCRIBE, delivery_id)
     known: dict[str, Any] = {"path": _path(visit, Use.CHOOSE), "leave": f"/{Use.UNSUBSCRIBE}/{leave}"}
     if visit.request.method != "POST":
@@ -77,7 +78,7 @@ def _delivery(visit: Visit, use: Use) -> int:
     return found
 
 
-def _reader(visit: Visit, use: Use) -> tuple[int, Funnel, str, str | None]:
+def _reader(visit: Visit, use: Use) -> tuple[int, Funnel, str, str | None, bool]:
     delivery_id = _delivery(visit, use)
     found = course.reader_of(visit.tools, delivery_id)
     if not found:

@@ -9,6 +9,7 @@ ALLOWED = {
     ("started", "accepted"),
     ("started", "unknown"),
     ("started", "failed"),
+    ("planned", "skipped"),  # nobody started it: unplanned
     ("started", "skipped"),
     ("started", "planned"),  # the provider said "later"
     ("unknown", "accepted"),

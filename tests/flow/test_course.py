@@ -129,7 +129,8 @@ def test_withdrawing_deletes_the_result_and_the_ledger_that_would_tell_it(world:
     world.days(4)
     here = delivery_of(world, world.mails(ALICE)[1])
     assert leaving.withdraw(world.tools, here, world.clock())
-    assert world.rows(delivery) == []
+    assert {(row.lesson_id, row.batch_id) for row in world.rows(delivery)} == {(None, None)}
+    assert world.rows(due) == []
     assert [(row.pattern, row.secondary, row.state) for row in world.rows(enrollment)] == [("", None, "ended")]
     assert [row.action for row in world.rows(consent)].count(Action.WITHDRAWN) == 2
     sent = len(world.mails(ALICE))

@@ -42,12 +42,13 @@ def test_a_worker_that_dies_after_handing_over_doubles_nothing(world: World) -> 
     assert world.lessons(ALICE) == subjects(world, "freeze")
 
 
-def test_a_worker_that_lost_its_lease_changes_nothing(world: World) -> None:
+def test_a_worker_that_lost_its_lease_decides_nothing(world: World) -> None:
     world.join(ALICE)
     slow = world.start_all("slow")[0]
     world.clock.forward(seconds=16)
     assert len(world.start_all("quick")) == 1
-    assert not send.settle(world.tools, slow, Report(ACCEPTED), world.clock())
+    for state in (State.PLANNED, State.FAILED, State.UNKNOWN):
+        assert not send.settle(world.tools, slow, Report(Fate(state)), world.clock())
     assert not send.renew(world.tools, slow, world.clock())
     assert [row.state for row in world.rows(batch) if row.kind == "lesson"] == [State.STARTED]
 

@@ -82,7 +82,7 @@ def upgrade() -> None:
         "delivery",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("subscriber_id", sa.BigInteger(), nullable=False),
-        sa.Column("lesson_id", sa.BigInteger(), nullable=False),
+        sa.Column("lesson_id", sa.BigInteger(), nullable=True),
         sa.Column("enrollment_id", sa.BigInteger(), nullable=False),
         sa.Column("turn", sa.Integer(), nullable=False),
         sa.Column("batch_id", sa.BigInteger(), nullable=True),

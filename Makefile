@@ -1,4 +1,4 @@
-# run · test · lint · bench: the only doors a newcomer needs. `make lock` renews the pinned requirements.
+# run · test · lint: the only doors a newcomer needs. `make format` tidies, `make lock` renews the pinned requirements.
 PYTHON ?= python3
 BIN := .venv/bin
 

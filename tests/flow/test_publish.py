@@ -66,6 +66,14 @@ def test_content_with_problems_publishes_nothing_and_what_runs_stays(empty: Tool
         assert revisions.current(connection) == first
 
 
+def test_a_renamed_folder_cannot_take_the_slug_of_a_funnel_that_people_are_in(empty: Tools, tmp_path: Path) -> None:
+    publish(empty, copied(tmp_path), NOON_MS)
+    for room in ("sequences", "emails"):
+        (tmp_path / room / "kitchen").rename(tmp_path / room / "pantry")
+    with pytest.raises(content.ContentError, match="belongs to the published funnel 'kitchen'"):
+        publish(empty, tmp_path, NOON_MS + 1)
+
+
 def test_people_half_way_go_on_in_the_new_revision_and_nothing_repeats(world: World, tmp_path: Path) -> None:
     world.join(ALICE)
     world.days(2)

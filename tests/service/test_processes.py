@@ -103,8 +103,20 @@ def test_a_process_that_dies_is_started_again(tmp_path: Path) -> None:
     with running(tmp_path) as service:
         for name in ("web", "worker"):
             os.kill(service.pid(name), signal.SIGKILL)
-        until(lambda: service.log.read_text().count("starting it again") == 2, "two restarts")
+        os.kill(next(pid for pid, command in service.family().items() if "valkey-server unixsocket" in command), 9)
+        until(lambda: service.log.read_text().count("starting it again") >= 3, "three restarts")
         until(service.ready, "the service to be ready")
+        assert service.process.poll() is None
+
+
+def test_a_lost_keyring_is_never_replaced(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        service.stop()
+    (tmp_path / "keyring").unlink()
+    again = launch(tmp_path)
+    assert again.process.wait(30) == 1
+    assert "keyring is missing" in again.log.read_text()
+    assert not (tmp_path / "keyring").exists()
 
 
 def test_the_hosted_processes_run_on_postgresql_and_arqs_own_command_line(tmp_path: Path, databases: Databases) -> None:

@@ -12,6 +12,7 @@ import structlog
 from funnel import balance, content, leash
 from funnel.flow.publish import publish
 from funnel.keyring import KeyringError
+from funnel.operate import COMMANDS
 from funnel.runtime import Runtime, assemble, service_mails
 from funnel.settings import Settings, SettingsError, load
 from funnel.store.db import migrate
@@ -36,6 +37,10 @@ def main() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 @main.command(help="Run everything here: web, worker, an embedded Valkey.")

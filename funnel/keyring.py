@@ -37,8 +37,12 @@ def seal(key: bytes, plain: bytes, context: bytes) -> bytes:
 
 def unseal(key: bytes, sealed: bytes, context: bytes) -> bytes:
     """The inverse of `seal`. Raises Unreadable."""
+    return _unseal(AESGCM(key), sealed, context)
+
+
+def _unseal(cipher: AESGCM, sealed: bytes, context: bytes) -> bytes:
     try:
-        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
+        return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
     except (InvalidTag, ValueError) as error:
         raise Unreadable from error
 
@@ -90,16 +94,25 @@ class Keyring:
         """The inverse of `wrap`. Raises Unreadable."""
         if version not in self._masters:
             raise Unreadable
-        return unseal(self._derived("wrap")[version], wrapped, context)
+        return _unseal(self._wrappers[version], wrapped, context)
 
     def address_hashes(self, address: str) -> list[bytes]:
         """HMAC-SHA256 of the normalized address under every version's look-up key, the current one first."""
         normalized = address.strip().lower().encode()
         return [hmac.digest(key, normalized, "sha256") for key in self._derived("lookup").values()]
 
-    @property
+    @cached_property
+    def _wrappers(self) -> dict[int, AESGCM]:
+        return {version: AESGCM(key) for version, key in self._derived("wrap").items()}
+
+    @cached_property
     def link_key(self) -> bytes:
         return self._derived("links")[self.version]
+
+    @cached_property
+    def tag_key(self) -> bytes:
+        """For opaque names in Redis: of domains, and of who has had what."""
+        return self._derived("tags")[self.version]
 
     @property
     def link_keys(self) -> Iterable[bytes]:

@@ -1,12 +1,16 @@
 """The composition root: settings become the parts that everything works with. The only place that wires."""
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from funnel import content
-from funnel.core.delivery import Unknowns
+from redis import Redis
+from redis.exceptions import RedisError
+
+from funnel import bucket, content
 from funnel.core.lesson import NOTICE_FIELDS, Source
+from funnel.flow.holding import Breaker
 from funnel.flow.tools import Tools
 from funnel.keyring import Keyring, KeyringError
 from funnel.mail.compile import Layouts
@@ -19,6 +23,7 @@ from funnel.store.db import open_engine
 
 NOTICES = ("confirm", "already")
 LAST_TICK = "funnel:last-tick"  # the key in Redis under which the worker says that it lives
+NUDGE = "funnel:nudge"  # the channel in Redis on which the web process says that somebody is waiting
 
 
 @dataclass(frozen=True)
@@ -26,14 +31,21 @@ class Runtime:
     settings: Settings
     tools: Tools
     provider: Provider
+    redis: Redis
 
     @staticmethod
     def now_ms() -> int:
         """The clock. Read once per request or job, and passed down."""
         return time.time_ns() // 1_000_000
 
+    def nudge(self) -> None:
+        """Tells the workers not to wait for their next tick. Without Redis they find out a second later."""
+        with contextlib.suppress(RedisError, OSError):
+            self.redis.publish(NUDGE, b"")
+
     def close(self) -> None:
         self.provider.close()
+        self.redis.close()
         self.tools.engine.dispose()
 
 
@@ -41,18 +53,23 @@ def assemble(settings: Settings) -> Runtime:
     """Everything, ready to use. Raises KeyringError or ContentError when a part cannot be."""
     settings.home.mkdir(parents=True, exist_ok=True)
     provider = _provider(settings)
+    keyring = _keyring(settings)
+    redis = bucket.connect(settings.redis_url or "redis://127.0.0.1:6379")
     tools = Tools(
         engine=open_engine(settings.database_url),
-        keyring=_keyring(settings),
+        keyring=keyring,
         layouts=Layouts(settings.content / "emails", ROOT / "emails"),
         notices=service_mails(settings.content),
         base_url=settings.base_url,
         day_ms=settings.day_ms,
         lease_ms=settings.lease_ms,
         batch_size=provider.batch_size,
-        repeat_unknowns=provider.unknowns == Unknowns.REPEAT,
+        unknowns=provider.unknowns,
+        pace=bucket.pace(redis, keyring.tag_key, settings.rate, settings.domain_rates, settings.warm_up_ms),
+        marks=bucket.Marks(redis),
+        breaker=Breaker(provider.name),
     )
-    return Runtime(settings, tools, provider)
+    return Runtime(settings, tools, provider, redis)
 
 
 def _keyring(settings: Settings) -> Keyring:
@@ -68,7 +85,7 @@ def _provider(settings: Settings) -> Provider:
         return Outbox(settings.home / "outbox", settings.batch_size)
     if settings.mail == "sendgrid":
         return SendGrid(settings.sendgrid_key, settings.sendgrid_url, settings.batch_size)
-    return Smtp(settings.mail)
+    return Smtp(settings.mail, connections=settings.smtp_connections)
 
 
 def service_mails(root: Path) -> dict[str, Source]:

@@ -1,18 +1,27 @@
 """Settings. The only place that reads the environment."""
 
+import base64
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from funnel.core.pace import Rate, parse_domain_rates, parse_rate
 from funnel.core.schedule import DAY_MS, HOUR_MS
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 DATABASES = frozenset({"sqlite", "postgres", "postgresql", "postgresql+psycopg"})
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": HOUR_MS}
+_T = TypeVar("_T")
 
 
 class SettingsError(ValueError):
@@ -21,7 +30,11 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Durations are in milliseconds. Secrets are left out of repr by never being logged: log no Settings."""
+    """Durations are in milliseconds. Secrets are left out of repr by never being logged: log no Settings.
+
+    `rate` limits all mail, `domain_rates` that to each domain; `warm_up_ms` is when the sender's first day began (UTC).
+    `webhook_key` is the provider's public key, base64 of DER; empty: its events are not taken.
+    """
 
     home: Path
     content: Path
@@ -34,9 +47,15 @@ class Settings:
     mail: str
     sendgrid_key: str
     sendgrid_url: str
+    webhook_key: str
+    smtp_connections: int
     batch_size: int
+    rate: Rate | None
+    domain_rates: Mapping[str, Rate]
+    warm_up_ms: int | None
     day_ms: int
     lease_ms: int
+    metrics_port: int | None
     token: str | None
 
     @property
@@ -72,9 +91,15 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         mail=env.get("FUNNEL_MAIL") or "outbox",
         sendgrid_key=env.get("SENDGRID_API_KEY") or "",
         sendgrid_url=(env.get("SENDGRID_API_URL") or "https://api.sendgrid.com").rstrip("/"),
+        webhook_key=(env.get("SENDGRID_WEBHOOK_KEY") or "").strip(),
+        smtp_connections=_number(env, "FUNNEL_SMTP_CONNECTIONS", 4, 1, 16),
         batch_size=_number(env, "FUNNEL_BATCH", 200, 1, 1000),
+        rate=_parsed(env, "FUNNEL_RATE", parse_rate),
+        domain_rates=_parsed(env, "FUNNEL_DOMAIN_RATES", parse_domain_rates) or {},
+        warm_up_ms=_parsed(env, "FUNNEL_WARMUP", _midnight_ms),
         day_ms=_duration(env, "FUNNEL_DAY", DAY_MS),
         lease_ms=_duration(env, "FUNNEL_LEASE", 15_000),
+        metrics_port=_number(env, "FUNNEL_METRICS_PORT", 0, 1, 65535) if env.get("FUNNEL_METRICS_PORT") else None,
         token=env.get("FUNNEL_TOKEN") or None,
     )
     _check(settings, env)
@@ -91,6 +116,10 @@ def _check(settings: Settings, env: Mapping[str, str]) -> None:
         raise SettingsError("FUNNEL_MAIL=sendgrid needs SENDGRID_API_KEY")
     if not (settings.sendgrid_key.isascii() and settings.sendgrid_key.isprintable()) and settings.sendgrid_key:
         raise SettingsError("SENDGRID_API_KEY holds characters that no key has; copy it again")
+    if settings.webhook_key and not _is_webhook_key(settings.webhook_key):
+        raise SettingsError(
+            "SENDGRID_WEBHOOK_KEY must be the verification key that SendGrid shows for its event webhook"
+        )
     for name, url in (("FUNNEL_BASE_URL", settings.base_url), ("SENDGRID_API_URL", settings.sendgrid_url)):
         if not _is_web_address(url):
             raise SettingsError(f"{name} must be a web address like https://notes.example.org")
@@ -118,6 +147,31 @@ def _is_smtp(url: str) -> bool:
     except ValueError:
         return False
     return all(known) and unquote(f"{parts.username}{parts.password}").isascii()
+
+
+def _is_webhook_key(text: str) -> bool:
+    """Whether `text` is base64 of an ECDSA public key on the curve P-256."""
+    try:
+        key = load_der_public_key(base64.b64decode(text, validate=True))
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1)
+
+
+def _midnight_ms(text: str) -> int:
+    try:
+        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
+    except ValueError:
+        raise ValueError("must be a date like 2026-11-22: the sender's first day") from None
+
+
+def _parsed(env: Mapping[str, str], name: str, parse: Callable[[str], _T]) -> _T | None:
+    """What `parse` makes of a setting; its ValueErrors say what to write. None when it is not set."""
+    text = (env.get(name) or "").strip()
+    try:
+        return parse(text) if text else None
+    except ValueError as error:
+        raise SettingsError(f"{name} {error}") from None
 
 
 def _number(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -85,6 +85,21 @@ def test_the_educator_is_in_the_wording_only_when_every_field_is_filled(section:
     assert content.parse("kitchen", broken(FUNNEL, "[consent]", section)).wordings["course"] == course
 
 
+@pytest.mark.parametrize(
+    ("section", "unknown"),
+    [
+        ("[consent]", "hold"),
+        ("[sending]\n[consent]", "hold"),
+        ('[sending]\nunknown = "hold"\n[consent]', "hold"),
+        ('[sending]\nunknown = "resend"\n[consent]', "resend"),
+    ],
+)
+def test_what_may_have_been_sent_waits_for_a_person_unless_the_funnel_says_otherwise(
+    section: str, unknown: str
+) -> None:
+    assert content.parse("kitchen", broken(FUNNEL, "[consent]", section)).unknown == unknown
+
+
 def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:
     files = {path: b"\xef\xbb\xbf" + held.replace(b"\n", b"\r\n") for path, held in KITCHEN.items()}
     assert content.parse("kitchen", files) == content.parse("kitchen", KITCHEN)
@@ -107,6 +122,8 @@ def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:
         (FUNNEL, "date = 2026-11-22", 'date = "yesterday"', "review.date", "date"),
         (FUNNEL, '["planner", "improviser"]', '["planner"]', "patterns", "at least 2"),
         (FUNNEL, '"improviser"]', '"improviser", "improviser"]', "patterns", "names a pattern twice"),
+        (FUNNEL, "[review]", '[sending]\nunknown = "drop"\n[review]', "sending.unknown", "'hold' or 'resend'"),
+        (FUNNEL, "[review]", "[sending]\nunkown = 1\n[review]", "sending.unkown", "unknown key"),
         (FUNNEL, "[review]", "[review", "", "is not TOML"),
         (QUIZ, 'key = "missing"', 'key = "shopping"', "questions", "key 'shopping' is used twice"),
         (QUIZ, 'key = "stroll"', 'key = "list"', "questions[1].answers", "key 'list' is used twice"),

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONTENT = (ROOT / "docs/content.md").read_text(encoding="utf-8")
-LIKE_A_SETTING = re.compile(r"\b(?:FUNNEL_[A-Z]+|SENDGRID_[A-Z_]+|DATABASE_URL|REDIS_URL|PORT)\b")
+LIKE_A_SETTING = re.compile(r"\b(?:FUNNEL_[A-Z_]+|SENDGRID_[A-Z_]+|DATABASE_URL|REDIS_URL|PORT)\b")
 
 
 def settings() -> set[str]:

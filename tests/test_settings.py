@@ -1,11 +1,15 @@
 """The environment becomes settings, or one sentence says what to do."""
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from funnel.core.pace import Rate
 from funnel.settings import ROOT, SettingsError, load
 from funnel.store.db import open_engine
 from tests.databases import Databases
@@ -17,6 +21,13 @@ HOSTED = {
 }
 
 
+def as_webhook_key(public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> str:
+    return base64.b64encode(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+WEBHOOK_KEY = as_webhook_key(ec.generate_private_key(ec.SECP256R1()).public_key())
+
+
 def test_nothing_needs_to_be_set() -> None:
     settings = load({})
     assert settings.home == Path("var").absolute()
@@ -25,6 +36,8 @@ def test_nothing_needs_to_be_set() -> None:
     assert (settings.host, settings.port, settings.base_url) == ("127.0.0.1", 8000, "http://127.0.0.1:8000")
     assert (settings.mail, settings.redis_url, settings.keys, settings.token) == ("outbox", None, None, None)
     assert (settings.day_ms, settings.lease_ms, settings.batch_size) == (86_400_000, 15_000, 200)
+    assert (settings.rate, settings.domain_rates, settings.warm_up_ms) == (None, {}, None)
+    assert (settings.webhook_key, settings.smtp_connections, settings.metrics_port) == ("", 4, None)
     assert settings.embedded
     assert settings.local_mail
     assert not settings.secure
@@ -33,6 +46,8 @@ def test_nothing_needs_to_be_set() -> None:
 def test_an_empty_variable_is_as_good_as_none() -> None:
     names = ["FUNNEL_HOME", "FUNNEL_CONTENT", "DATABASE_URL", "PORT", "FUNNEL_HOST", "FUNNEL_BASE_URL", "FUNNEL_MAIL"]
     names += ["SENDGRID_API_KEY", "SENDGRID_API_URL", "FUNNEL_BATCH", "FUNNEL_DAY", "FUNNEL_LEASE"]
+    names += ["SENDGRID_WEBHOOK_KEY", "FUNNEL_RATE", "FUNNEL_DOMAIN_RATES", "FUNNEL_WARMUP", "FUNNEL_SMTP_CONNECTIONS"]
+    names += ["FUNNEL_METRICS_PORT"]
     assert load(dict.fromkeys(names, "")) == load({})
 
 
@@ -70,6 +85,17 @@ def test_a_platforms_environment_is_taken_as_it_is() -> None:
             "https://api.eu.sendgrid.com",
         ),
         ({"FUNNEL_TOKEN": "t"}, "token", "t"),
+        ({"FUNNEL_RATE": "100/s"}, "rate", Rate(100, 1_000)),
+        ({"FUNNEL_RATE": " 50000/h "}, "rate", Rate(50_000, 3_600_000)),
+        (
+            {"FUNNEL_DOMAIN_RATES": "gmail.com=20/s, *=50/m"},
+            "domain_rates",
+            {"gmail.com": Rate(20, 1_000), "*": Rate(50, 60_000)},
+        ),
+        ({"FUNNEL_WARMUP": "2026-11-22"}, "warm_up_ms", 1_795_305_600_000),
+        ({"FUNNEL_SMTP_CONNECTIONS": "16"}, "smtp_connections", 16),
+        ({"FUNNEL_METRICS_PORT": "9100"}, "metrics_port", 9100),
+        ({"SENDGRID_WEBHOOK_KEY": WEBHOOK_KEY}, "webhook_key", WEBHOOK_KEY),
     ],
 )
 def test_a_setting_has_its_effect(env: dict[str, str], field: str, value: object) -> None:
@@ -101,6 +127,16 @@ def test_a_setting_has_its_effect(env: dict[str, str], field: str, value: object
         ({"FUNNEL_DAY": "1d"}, "FUNNEL_DAY must be a duration"),
         ({"FUNNEL_DAY": "9999999h"}, "FUNNEL_DAY must be a duration"),
         ({"FUNNEL_LEASE": "soon"}, "FUNNEL_LEASE must be a duration"),
+        ({"FUNNEL_RATE": "100"}, "FUNNEL_RATE must be a rate like 100/s, 6000/m or 50000/h"),
+        ({"FUNNEL_RATE": "0/s"}, "FUNNEL_RATE must be a rate"),
+        ({"FUNNEL_DOMAIN_RATES": "20/s"}, "FUNNEL_DOMAIN_RATES must be like gmail.com=20/s,*=50/s"),
+        ({"FUNNEL_DOMAIN_RATES": "gmail.com=fast"}, "FUNNEL_DOMAIN_RATES must be a rate like 100/s"),
+        ({"FUNNEL_DOMAIN_RATES": "*=1/s,*=2/s"}, "FUNNEL_DOMAIN_RATES names * twice"),
+        ({"FUNNEL_WARMUP": "22.11.2026"}, "FUNNEL_WARMUP must be a date like 2026-11-22"),
+        ({"FUNNEL_WARMUP": "2026-11-31"}, "FUNNEL_WARMUP must be a date"),
+        ({"FUNNEL_SMTP_CONNECTIONS": "0"}, "FUNNEL_SMTP_CONNECTIONS must be a whole number from 1 to 16"),
+        ({"FUNNEL_SMTP_CONNECTIONS": "17"}, "FUNNEL_SMTP_CONNECTIONS must be a whole number from 1 to 16"),
+        ({"FUNNEL_METRICS_PORT": "0"}, "FUNNEL_METRICS_PORT must be a whole number from 1 to 65535"),
     ],
 )
 def test_a_malformed_setting_is_named_with_what_to_write(env: dict[str, str], says: str) -> None:
@@ -108,6 +144,24 @@ def test_a_malformed_setting_is_named_with_what_to_write(env: dict[str, str], sa
         load(env)
     assert says in str(refused.value)
     assert "tulip" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "tulip",
+        WEBHOOK_KEY[:-4],
+        WEBHOOK_KEY + "é",
+        base64.b64encode(b"tulip").decode(),
+        as_webhook_key(ec.generate_private_key(ec.SECP384R1()).public_key()),
+        as_webhook_key(rsa.generate_private_key(65537, 2048).public_key()),
+    ],
+    ids=["no base64", "cut off", "not ASCII", "no key", "another curve", "another kind"],
+)
+def test_only_the_kind_of_key_that_the_webhook_signs_with_is_taken(key: str) -> None:
+    with pytest.raises(SettingsError, match="SENDGRID_WEBHOOK_KEY must be the verification key") as refused:
+        load({"SENDGRID_WEBHOOK_KEY": key})
+    assert key not in str(refused.value)
 
 
 @pytest.mark.parametrize("missing", ["FUNNEL_MAIL", "FUNNEL_KEYS"])

@@ -9,10 +9,13 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from funnel import settings, worker
+from funnel.bucket import connect
 from funnel.core.delivery import ACCEPTED, Report, State, Unknowns
-from funnel.flow import plan, send
-from funnel.flow.compose import compose_lesson
+from funnel.flow import plan, settle, start
+from funnel.flow.holding import Breaker
+from funnel.flow.start import Started
 from funnel.flow.tools import Tools
+from funnel.hands import TOO_LATE, Hands
 from funnel.mail.provider import Mailing
 from funnel.runtime import Runtime
 from funnel.store.tables import batch
@@ -23,7 +26,7 @@ from tests.world import ALICE, BOB, World
 class Gate:
     """A provider that answers when it is told to."""
 
-    name, batch_size, unknowns = "smtp", 50, Unknowns.HOLD
+    name, batch_size, unknowns = "smtp", 50, Unknowns.POLICY
 
     def __init__(self) -> None:
         self.open = threading.Event()
@@ -43,7 +46,8 @@ class Gate:
 @pytest.fixture
 def world(tools: Tools, tmp_path: Any) -> World:
     """With the machine's own clock, which the worker reads."""
-    return World(dataclasses.replace(tools, batch_size=1), Clock(Runtime.now_ms()), tmp_path / "outbox")
+    now_ms = Runtime.now_ms() - 10_000
+    return World(dataclasses.replace(tools, batch_size=1), Clock(now_ms), tmp_path / "outbox")
 
 
 def lesson_batches(world: World, *addresses: str) -> list[int]:
@@ -52,9 +56,11 @@ def lesson_batches(world: World, *addresses: str) -> list[int]:
     return [row.id for row in world.rows(batch) if row.kind == "lesson"]
 
 
-def hands(world: World, provider: Gate, lease_ms: int = 15_000) -> worker.Hands:
-    tools = dataclasses.replace(world.tools, lease_ms=lease_ms, repeat_unknowns=False)
-    return worker.Hands(Runtime(settings.load({}), tools, provider))
+def hands(world: World, provider: Gate, lease_ms: int = 15_000) -> Hands:
+    tools = dataclasses.replace(
+        world.tools, lease_ms=lease_ms, unknowns=Unknowns.POLICY, breaker=Breaker(provider.name)
+    )
+    return Hands(Runtime(settings.load({}), tools, provider, connect("redis://127.0.0.1:1")))
 
 
 def states(world: World) -> list[str]:
@@ -63,16 +69,16 @@ def states(world: World) -> list[str]:
 
 def test_an_answer_counts_though_its_job_was_cut_off(world: World) -> None:
     ids, gate = lesson_batches(world, ALICE), Gate()
-    busy = hands(world, gate)
 
     async def cut_off() -> None:
+        busy = hands(world, gate)
         job = asyncio.create_task(worker.send_batches({"hands": busy}, ids))
         await asyncio.to_thread(gate.reached.wait, 30)
         job.cancel()
         with pytest.raises(asyncio.CancelledError):
             await job
         gate.open.set()
-        await asyncio.gather(*busy.busy)
+        await busy.rest()
 
     asyncio.run(cut_off())
     assert states(world) == [State.ACCEPTED]
@@ -80,27 +86,73 @@ def test_an_answer_counts_though_its_job_was_cut_off(world: World) -> None:
 
 def test_an_answer_counts_though_the_lease_could_not_be_renewed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ids, gate = lesson_batches(world, ALICE), Gate()
-    busy = hands(world, gate, lease_ms=600)
 
-    def away(*_: object) -> bool:
+    def away(*_: object) -> list[bool]:
         gate.open.set()
         raise OperationalError("SELECT 1", {}, Exception("the database is away for a moment"))
 
-    monkeypatch.setattr(send, "renew", away)
-    asyncio.run(worker.send_batches({"hands": busy}, ids))
+    monkeypatch.setattr("funnel.hands.renew", away)
+    send(hands(world, gate, lease_ms=600), ids)
+    assert states(world) == [State.ACCEPTED]
+
+
+def test_a_lease_is_renewed_while_the_provider_takes_its_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, gate = lesson_batches(world, ALICE), Gate()
+    leases = []
+
+    def noting(*arguments: Any) -> list[bool]:
+        leases.append(settle.renew(*arguments))
+        if len(leases) == 3:
+            gate.open.set()
+        return leases[-1]
+
+    monkeypatch.setattr("funnel.hands.renew", noting)
+    send(hands(world, gate, lease_ms=600), ids)
+    assert leases[:3] == [[True]] * 3
     assert states(world) == [State.ACCEPTED]
 
 
 def test_a_batch_that_cannot_be_built_keeps_nobody_else_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ids, gate = lesson_batches(world, ALICE, BOB), Gate()
     gate.open.set()
-    compose = compose_lesson
+    build = start._mailing
 
-    def broken(tools: Any, funnel: Any, row: Any) -> Any:
+    def broken(tools: Any, funnel: Any, row: Any, *others: Any) -> Any:
         if row.id == ids[0]:
             raise RuntimeError("a layout that does not render")
-        return compose(tools, funnel, row)
+        return build(tools, funnel, row, *others)
 
-    monkeypatch.setattr(send, "compose_lesson", broken)
-    asyncio.run(worker.send_batches({"hands": hands(world, gate)}, ids))
+    monkeypatch.setattr(start, "_mailing", broken)
+    send(hands(world, gate), ids)
     assert states(world) == [State.PLANNED, State.ACCEPTED]
+
+
+def test_one_answer_that_cannot_be_recorded_keeps_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, gate = lesson_batches(world, ALICE, BOB), Gate()
+
+    def broken(tools: Any, answers: Any, now_ms: int) -> list[bool]:
+        if any(started.batch.id == ids[0] for started, _ in answers):
+            raise RuntimeError("something about this one")
+        return settle.settle(tools, answers, now_ms)
+
+    monkeypatch.setattr("funnel.hands.settle", broken)
+    gate.open.set()
+    send(hands(world, gate), ids)
+    assert states(world) == [State.STARTED, State.ACCEPTED]
+
+
+def test_a_start_that_came_too_late_to_its_own_lease_sends_nothing(world: World) -> None:
+    ids, gate = lesson_batches(world, ALICE), Gate()
+    gate.open.set()
+    busy = hands(world, gate)
+    late = start.start(busy.runtime.tools, ids, busy.owner, Runtime.now_ms() - 8000)
+    assert [busy._hand_over(each) for each in late if isinstance(each, Started)] == [TOO_LATE]
+    assert gate.handed == []
+
+
+def send(busy: Hands, ids: list[int]) -> None:
+    async def whole() -> None:
+        await worker.send_batches({"hands": busy}, ids)
+        await busy.rest()
+
+    asyncio.run(whole())

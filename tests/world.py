@@ -6,9 +6,9 @@ from sqlalchemy import Table, select
 
 from funnel.core.delivery import SETTLED, Report
 from funnel.core.sequence import Funnel
-from funnel.flow import plan, send, signup, sweep
+from funnel.flow import plan, settle, signup, start, sweep
 from funnel.flow.people import Request
-from funnel.flow.send import Started
+from funnel.flow.start import Started
 from funnel.flow.tools import Tools
 from funnel.mail.outbox import Outbox
 from funnel.mail.provider import Provider
@@ -45,16 +45,20 @@ class World:
         sweep.sweep(self.tools, self.clock())
         plan.plan(self.tools, self.clock())
         with reading(self.tools.engine) as connection:
-            ids = batches.startable(connection, self.clock(), 1000)
-        found = (send.start(self.tools, id_, owner, self.provider.name, self.clock()) for id_ in ids)
-        return [started for started in found if started]
+            ids = [row.id for row in batches.startable(connection, self.clock(), 1000)]
+        found = [start.start(self.tools, [id_], owner, self.clock()) for id_ in ids]
+        return [each for part in found for each in part if isinstance(each, Started)]
+
+    def settle(self, started: Started, report: Report) -> bool:
+        """Records an answer; False when it does not count any more."""
+        return settle.settle(self.tools, [(started, report)], self.clock())[0]
 
     def work(self) -> list[Report]:
         """One round of the worker: everything that is due is handed over and settled."""
         reports = []
         for started in self.start_all():
             report = self.provider.hand_over(started.mailing)
-            send.settle(self.tools, started, report, self.clock())
+            self.settle(started, report)
             reports.append(report)
         return reports
 

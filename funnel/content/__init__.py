@@ -114,6 +114,7 @@ def _read_funnel(texts: Texts, name: str) -> Funnel | None:
             tuple(HelpEntry(**entry.model_dump()) for entry in support.entries),
         ),
         snippets=snippets,
+        unknown=head.sending.unknown,
     )
 
 

@@ -110,6 +110,10 @@ class SenderForm(Form):
     replies: Text
 
 
+class SendingForm(Form):
+    unknown: Literal["hold", "resend"] = "hold"
+
+
 class ReviewForm(Form):
     author: Line
     reviewer: str
@@ -140,6 +144,7 @@ class FunnelForm(Form):
     leave_to: Https
     controller: ControllerForm
     sender: SenderForm
+    sending: SendingForm = SendingForm()
     review: ReviewForm
     educator: EducatorForm = EducatorForm()
     consent: ConsentForm

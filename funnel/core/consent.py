@@ -3,8 +3,11 @@
 import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import NamedTuple
 
 NOTICE_LIMITS = {3_600_000: 4, 24 * 3_600_000: 8}  # within so many milliseconds, at most so many to one person
+BOUNCE_MS = 30 * 24 * 3_600_000  # how long an address rests after a hard bounce
+SKEW_MS = 60_000  # how far a provider's clock may be from ours
 
 
 NOT_MAILED = "not mailed: see the delivery"  # why a course is paused whose lesson must not be sent
@@ -29,6 +32,28 @@ class Standing(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     SUPPRESSED = "suppressed"
     ERASED = "erased"
+
+
+class Suppressed(StrEnum):
+    """Why an address is not mailed, the weakest reason first: a stronger one replaces a weaker one."""
+
+    UNSUBSCRIBED = "unsubscribed"
+    ERASED = "erased"
+    BOUNCED = "bounced"
+    COMPLAINT = "complaint"
+    NOT_ME = "not me"
+
+    @property
+    def weaker(self) -> tuple["Suppressed", ...]:
+        ranks = tuple(Suppressed)
+        return ranks[: ranks.index(self)]
+
+
+class Suppression(NamedTuple):
+    """That an address is not mailed: for which reason, and since when."""
+
+    reason: str
+    at_ms: int
 
 
 class Enrolled(StrEnum):
@@ -59,14 +84,43 @@ def lesson_refusal(subscriber: str, enrollment: str, turn: int, current_turn: in
     return None
 
 
-def notice_refusal(subscriber: str, suppressed_for: str | None, sent: Mapping[int, int]) -> str | None:
+def confirming_lifts(standing: str, suppression: Suppression | None, now_ms: int) -> bool:
+    """Whether a fresh sign-up may be confirmed: nothing stands against it, or only what confirming lifts.
+
+    Somebody who unsubscribed or was erased may ask anew, and after a while whose mail bounced; a complaint stands until
+    an operator lifts it, and so does a reason that nobody knows.
+    """
+    if suppression and suppression.reason == Suppressed.BOUNCED:
+        return suppression.at_ms <= now_ms - BOUNCE_MS
+    harmless = suppression is None or suppression.reason in (Suppressed.UNSUBSCRIBED, Suppressed.ERASED)
+    return harmless and standing != Standing.SUPPRESSED
+
+
+def notice_refusal(
+    standing: str, suppression: Suppression | None, sent: Mapping[int, int], now_ms: int = 0
+) -> str | None:
     """Why a confirm mail must not be sent now, or None when it may.
 
-    Somebody who unsubscribed or was erased may ask anew; complaints and hard bounces are not mailed. `sent` tells for
-    each window of NOTICE_LIMITS how many have been sent in it.
+    `sent` tells for each window of NOTICE_LIMITS how many have been sent in it.
     """
-    if subscriber == Standing.SUPPRESSED or suppressed_for not in (None, Standing.UNSUBSCRIBED, Standing.ERASED):
+    if not confirming_lifts(standing, suppression, now_ms):
         return "suppressed"
     if any(sent.get(window_ms, 0) >= most for window_ms, most in NOTICE_LIMITS.items()):
         return "too many"
     return None
+
+
+def standing_after(standing: str, reason: Suppressed) -> Standing:
+    """Where a subscriber stands once their address is suppressed for this reason."""
+    if standing == Standing.ERASED:
+        return Standing.ERASED
+    if reason == Suppressed.UNSUBSCRIBED and standing != Standing.SUPPRESSED:
+        return Standing.UNSUBSCRIBED
+    return Standing.SUPPRESSED
+
+
+def is_overtaken(reason: Suppressed, at_ms: int, standing: str, since_ms: int) -> bool:
+    """Whether a reader confirmed (active since then) after what tells against them: confirming has lifted that."""
+    if standing != Standing.ACTIVE or reason not in Suppressed.COMPLAINT.weaker:
+        return False
+    return at_ms < since_ms - SKEW_MS

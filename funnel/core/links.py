@@ -1,4 +1,7 @@
-"""Links that are keyed MACs of a purpose and an id, stored nowhere; and confirm tokens, stored hashed."""
+"""Links that are keyed MACs of a purpose and an id, stored nowhere; and confirm tokens, stored hashed.
+
+The MAC is keyed BLAKE2b (RFC 7693), personalized by its use: half the cost of HMAC-SHA256, and a mail carries several.
+"""
 
 import base64
 import binascii
@@ -6,8 +9,12 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 
-MAC_BYTES = 16
+NAME_BYTES = 6
+MAC_BYTES = 18  # with the name 24 bytes: 32 characters, without padding
+CONFIRM_BYTES = 16
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Use(StrEnum):
@@ -23,16 +30,16 @@ class Use(StrEnum):
 
 def token(key: bytes, use: Use, subject: int) -> str:
     """URL-safe text that names `subject` (a delivery id below 2**48) and proves that we wrote it for `use`."""
-    named = subject.to_bytes(6, "big")
+    named = subject.to_bytes(NAME_BYTES, "big")
     return _text(named + _mac(key, use, named))
 
 
 def subject_of(keys: Iterable[bytes], use: Use, text: str) -> int | None:
     """The id in a token made for `use` with any of `keys`, or None for everything else."""
     raw = _bytes(text)
-    if raw is None or len(raw) != 6 + MAC_BYTES:
+    if raw is None or len(raw) != NAME_BYTES + MAC_BYTES:
         return None
-    named, mac = raw[:6], raw[6:]
+    named, mac = raw[:NAME_BYTES], raw[NAME_BYTES:]
     if not any(hmac.compare_digest(mac, _mac(key, use, named)) for key in keys):
         return None
     return int.from_bytes(named, "big")
@@ -43,21 +50,29 @@ def confirm_token(key: bytes, notice: int, created_ms: int) -> str:
 
     It follows from the notice, so that a mail built again after a crash carries the same link; only its hash is stored.
     """
-    return _text(_mac(key, Use.CONFIRM, notice.to_bytes(8, "big") + created_ms.to_bytes(8, "big")))
+    made = _mac(key, Use.CONFIRM, notice.to_bytes(8, "big") + created_ms.to_bytes(8, "big"))
+    return _text(made[:CONFIRM_BYTES])
 
 
 def token_hash(text: str) -> bytes | None:
     """What the database keeps of a confirm token; None when `text` cannot be one."""
     raw = _bytes(text)
-    return hashlib.sha256(raw).digest() if raw is not None and len(raw) == MAC_BYTES else None
+    return hashlib.sha256(raw).digest() if raw is not None and len(raw) == CONFIRM_BYTES else None
 
 
 def _mac(key: bytes, use: Use, message: bytes) -> bytes:
-    return hmac.digest(key, use.encode() + b"\x00" + message, "sha256")[:MAC_BYTES]
+    mac = _keyed(key, use).copy()
+    mac.update(message)
+    return mac.digest()
+
+
+@lru_cache(64)
+def _keyed(key: bytes, use: Use) -> "hashlib.blake2b":
+    return hashlib.blake2b(key=key, person=use.encode(), digest_size=MAC_BYTES)
 
 
 def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def _bytes(text: str) -> bytes | None:

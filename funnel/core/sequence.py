@@ -115,7 +115,8 @@ class Support:
 class Funnel:
     """One funnel, whole. `name` is its folder's name and stays inside; `slug` is public and neutral.
 
-    `wordings` maps a consent's purpose to the exact text a reader agrees to.
+    `wordings` maps a consent's purpose to the exact text a reader agrees to. `unknown` is what becomes of mail of which
+    nobody can ever tell whether it was sent: "hold" it for a person, or "resend" it once.
     """
 
     name: str
@@ -136,6 +137,7 @@ class Funnel:
     privacy: Page
     support: Support
     snippets: Mapping[str, str]
+    unknown: str = "hold"
 
     def lesson(self, key: str) -> tuple[Pattern, Lesson] | None:
         """The lesson of that key with the pattern it belongs to."""

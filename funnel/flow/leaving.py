@@ -1,8 +1,8 @@
-"""Leaving, taking it back, and withdrawing: effective for the very next batch."""
+"""Leaving, taking it back, withdrawing, and being suppressed: effective for the very next batch."""
 
 from sqlalchemy import Connection
 
-from funnel.core.consent import Action, Enrolled, Purpose, Standing
+from funnel.core.consent import Action, Enrolled, Purpose, Standing, Suppressed, is_overtaken, standing_after
 from funnel.flow.course import end, recipient, schedule_next
 from funnel.flow.tools import Tools
 from funnel.store import batches, enrollments, signups, subscribers
@@ -10,7 +10,6 @@ from funnel.store.db import writing
 from funnel.store.tables import Record
 
 UNDO_MS = 24 * 3_600_000
-UNSUBSCRIBED = "unsubscribed"
 COURSE = frozenset({Purpose.COURSE})
 
 
@@ -21,7 +20,7 @@ def unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
         if not found:
             return False
         if found[1].state == Standing.ACTIVE:
-            _stop(connection, found[1], COURSE, now_ms)
+            suppress(connection, found[1], Suppressed.UNSUBSCRIBED, now_ms, now_ms)
         return True
 
 
@@ -34,11 +33,29 @@ def withdraw(tools: Tools, delivery_id: int, now_ms: int) -> bool:
         reader = found[1]
         if reader.state != Standing.ACTIVE and _has_withdrawn(connection, reader.id, Purpose.SENSITIVE):
             return True
-        _stop(connection, reader, frozenset(Purpose), now_ms)
+        suppress(connection, reader, Suppressed.UNSUBSCRIBED, now_ms, now_ms)
+        _record(connection, reader.id, Action.WITHDRAWN, now_ms, frozenset(Purpose))
         signups.replace_all(connection, reader.id)
         enrollments.forget_patterns(connection, reader.id)
         batches.forget_deliveries(connection, reader.id)
         return True
+
+
+def suppress(connection: Connection, reader: Record, reason: Suppressed, at_ms: int, now_ms: int) -> None:
+    """Ends every course of `reader` and suppresses the address, for what happened at `at_ms`.
+
+    Who is suppressed for a stronger reason stays so for that one. Nothing happens to who has confirmed anew since.
+    """
+    if is_overtaken(reason, at_ms, reader.state, reader.changed_ms):
+        return
+    for running in enrollments.all_live(connection, reader.id):
+        end(connection, running.id, reason, now_ms)
+    standing = standing_after(reader.state, reason)
+    if standing != reader.state:
+        subscribers.set_state(connection, reader.id, standing, now_ms)
+    subscribers.suppress(connection, reader.address_hash, reason, at_ms)
+    if reason == Suppressed.UNSUBSCRIBED:
+        _record(connection, reader.id, Action.WITHDRAWN, now_ms, COURSE)
 
 
 def undo_unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
@@ -52,9 +69,9 @@ def undo_unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
             return bool(reader.state == Standing.ACTIVE)
         if _has_withdrawn(connection, reader.id, Purpose.SENSITIVE):
             return False
-        ended = enrollments.ended_for(connection, reader.id, UNSUBSCRIBED, reader.changed_ms)
+        ended = enrollments.ended_for(connection, reader.id, Suppressed.UNSUBSCRIBED, reader.changed_ms)
         subscribers.set_state(connection, reader.id, Standing.ACTIVE, now_ms)
-        subscribers.lift(connection, [reader.address_hash], [UNSUBSCRIBED])
+        subscribers.lift(connection, [reader.address_hash], [Suppressed.UNSUBSCRIBED])
         _record(connection, reader.id, Action.CONFIRMED, now_ms, COURSE)
         for stopped in ended:
             enrollments.move(connection, stopped.id, Enrolled.ACTIVE, None, now_ms)
@@ -65,16 +82,6 @@ def undo_unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
         return True
 
 
-def _stop(connection: Connection, reader: Record, withdrawn: frozenset[Purpose], now_ms: int) -> None:
-    """Ends every course and suppresses the address. Who is suppressed for another reason stays so for that one."""
-    for running in enrollments.all_live(connection, reader.id):
-        end(connection, running.id, UNSUBSCRIBED, now_ms)
-    if reader.state != Standing.SUPPRESSED:
-        subscribers.set_state(connection, reader.id, Standing.UNSUBSCRIBED, now_ms)
-    subscribers.suppress(connection, reader.address_hash, UNSUBSCRIBED, now_ms)
-    _record(connection, reader.id, Action.WITHDRAWN, now_ms, withdrawn)
-
-
 def _has_withdrawn(connection: Connection, subscriber_id: int, purpose: Purpose) -> bool:
     rows = signups.last_consents(connection, subscriber_id)
     return any(row.purpose == purpose and row.action == Action.WITHDRAWN for row in rows)
@@ -83,9 +90,9 @@ def _has_withdrawn(connection: Connection, subscriber_id: int, purpose: Purpose)
 def _record(
     connection: Connection, subscriber_id: int, action: Action, now_ms: int, purposes: frozenset[Purpose]
 ) -> None:
-    """Appends `action` for these consents, in the wordings last agreed to."""
+    """Appends `action` for these consents, in the wordings last agreed to, unless it is what they say already."""
     for row in signups.last_consents(connection, subscriber_id):
-        if row.purpose in purposes:
+        if row.purpose in purposes and row.action != action:
             wordings = {row.purpose: row.wording_hash}
             signups.record_consents(
                 connection, subscriber_id, row.signup_id, wordings, row.revision_id, row.locale, action, now_ms

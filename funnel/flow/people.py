@@ -1,8 +1,9 @@
 """What is sealed about a person, and how it is opened: the only place where keys meet subscribers."""
 
-import json
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
+import orjson
 from sqlalchemy import Connection
 
 from funnel.keyring import Keyring, new_key, seal, unseal
@@ -10,8 +11,7 @@ from funnel.store import subscribers
 from funnel.store.tables import Record
 
 
-@dataclass(frozen=True)
-class Person:
+class Person(NamedTuple):
     """What we know somebody by. `first_name` may be empty."""
 
     address: str
@@ -30,19 +30,20 @@ class Request:
 
 
 def seal_person(key: bytes, address_hash: bytes, person: Person) -> bytes:
-    return seal(key, json.dumps(asdict(person)).encode(), b"person" + address_hash)
+    return seal(key, orjson.dumps(person._asdict()), b"person" + address_hash)
 
 
 def open_person(key: bytes, address_hash: bytes, sealed: bytes) -> Person:
-    return Person(**json.loads(unseal(key, sealed, b"person" + address_hash)))
+    known = orjson.loads(unseal(key, sealed, b"person" + address_hash))
+    return Person(known["address"], known["first_name"])
 
 
 def seal_request(key: bytes, address_hash: bytes, request: Request) -> bytes:
-    return seal(key, json.dumps(asdict(request)).encode(), b"request" + address_hash)
+    return seal(key, orjson.dumps(asdict(request)), b"request" + address_hash)
 
 
 def open_request(key: bytes, address_hash: bytes, sealed: bytes) -> Request:
-    return Request(**json.loads(unseal(key, sealed, b"request" + address_hash)))
+    return Request(**orjson.loads(unseal(key, sealed, b"request" + address_hash)))
 
 
 def key_for(connection: Connection, keyring: Keyring, subscriber: Record) -> bytes:

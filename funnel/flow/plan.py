@@ -2,110 +2,159 @@
 
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from funnel.core.consent import NOT_MAILED, NOTICE_LIMITS, Enrolled, Standing, lesson_refusal, notice_refusal
-from funnel.core.delivery import Kind, State
+from funnel.core.consent import NOTICE_LIMITS, Enrolled, Standing, notice_refusal
+from funnel.core.delivery import Kind
 from funnel.core.lesson import segment
+from funnel.core.sequence import Funnel
+from funnel.flow import holding, watch
 from funnel.flow.course import schedule_next
+from funnel.flow.holding import Gate
 from funnel.flow.tools import Tools
 from funnel.store import batches, enrollments, revisions, signups, subscribers
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record
 
 ROWS_AT_ONCE = 20_000
-OPEN_AT_MOST = 400
+OPEN_AT_MOST = 60_000
 NOTICES_AT_ONCE = 1_000
+_T = TypeVar("_T")
 
 
-def plan(tools: Tools, now_ms: int) -> None:
+@dataclass(frozen=True)
+class Planned:
+    """How many lessons were planned, and the funnels that were held because there were far too many."""
+
+    lessons: int = 0
+    held: tuple[str, ...] = ()
+
+
+def plan(tools: Tools, now_ms: int) -> Planned:
     """Plans every notice and lesson that is due, unless enough is on its way already."""
     with reading(tools.engine) as connection:
-        lessons = enrollments.any_due(connection, now_ms) and batches.open_count(connection) < OPEN_AT_MOST
+        held = holding.current(connection, now_ms)
+        if held.provider(tools.provider) == Gate.SHUT:
+            return Planned()
+        stopped = revisions.lessons_of(connection, held.funnels)
+        lessons = enrollments.any_due(connection, now_ms, stopped)
+        room = OPEN_AT_MOST - batches.open_recipients(connection, now_ms)
         notices = signups.any_requested(connection)
     if notices:
         plan_notices(tools, now_ms)
-    if lessons:
-        plan_lessons(tools, now_ms)
+    return plan_lessons(tools, now_ms, min(room, ROWS_AT_ONCE), stopped) if lessons and room > 0 else Planned()
 
 
-def plan_lessons(tools: Tools, now_ms: int) -> None:
+def plan_lessons(tools: Tools, now_ms: int, most: int = ROWS_AT_ONCE, stopped: Sequence[int] = ()) -> Planned:
+    """Plans up to `most` lessons, as far as the pace allows; none of the lessons `stopped`."""
+    granted = tools.pace.take(most)
+    if granted <= 0:
+        return Planned()
     with writing(tools.engine) as connection:
-        rows = enrollments.take_due(connection, now_ms, ROWS_AT_ONCE)
-        people = enrollments.with_subscribers(connection, {row.enrollment_id for row in rows})
-        current = tools.current(connection)
-        by_funnel = defaultdict(list)
-        for row in rows:
-            person = people.get(row.enrollment_id)
-            if person and person.turn == row.turn:  # else it was rescheduled: another row has taken this one's place
-                by_funnel[person.funnel].append((row, person))
-        for name, due in by_funnel.items():
-            _plan_funnel(connection, tools, *current[name], due, now_ms)
+        watch.forecast(connection, now_ms)
+        rows = enrollments.take_due(connection, now_ms, granted, stopped)
+        planned = {}
+        for name, due in _by_funnel(rows).items():
+            planned[name] = _plan_funnel(connection, tools, name, due, now_ms)
+        held = watch.volume(connection, planned, now_ms, real_time=tools.real_time)
+    count = sum(planned.values())
+    tools.pace.give_back(granted - count)
+    return Planned(count, tuple(held))
 
 
-def _plan_funnel(
-    connection: Connection, tools: Tools, revision_id: str, funnel: Any, due: list[tuple[Record, Record]], now_ms: int
-) -> None:
+_Reader = tuple[int, int, int, int, int]
+_READER = ("subscriber_id", "lesson_id", "enrollment_id", "turn", "due_ms")
+
+
+@dataclass
+class _Group:
+    """Readers of the same lesson in the same segment, each as _READER says."""
+
+    lesson_id: int
+    segment: str
+    readers: list[_Reader] = field(default_factory=list)
+
+
+def _plan_funnel(connection: Connection, tools: Tools, name: str, due: Iterable[Record], now_ms: int) -> int:
+    """Batches for those whose lesson still stands in their sequence; the others go on to what comes next."""
+    revision_id, funnel = tools.current(connection)[name]
+    groups, gone = _group(connection, funnel, due)
+    ids, columns = _add_batches(connection, tools, revision_id, funnel.name, groups, now_ms)
+    written = batches.add_deliveries(connection, columns)
+    wanted = len(columns["batch_id"])
+    had = _left_out(connection, ids, columns) if written < wanted else []
+    _go_on(connection, tools, funnel, [*gone, *had], now_ms)
+    return written
+
+
+def _group(connection: Connection, funnel: Funnel, due: Iterable[Record]) -> tuple[list[_Group], list[int]]:
+    """Readers by what they are sent alike, and the enrollments whose lesson is not in their sequence any more."""
     keys = {number: key for key, number in revisions.lesson_ids(connection, funnel.name).items()}
-    had = enrollments.received(connection, {person.subscriber_id for _, person in due})
-    groups = defaultdict(list)
-    refused, elsewhere = [], []
-    for row, person in due:
-        found = funnel.lesson(keys[row.lesson_id])
-        if refusal := lesson_refusal(person.subscriber_state, person.state, row.turn, person.turn):
-            refused.append((row, person, refusal))
-        elif not found or found[0].key != person.pattern or (person.subscriber_id, row.lesson_id) in had:
-            elsewhere.append((person, person.zone))  # the lesson has gone from the sequence: on to what comes next
+    groups: dict[tuple[int, str], _Group] = {}
+    known: dict[tuple[Any, ...], _Group | None] = {}
+    gone = []
+    for due_ms, lesson_id, id_, turn, subscriber_id, _, pattern, secondary, pace in map(tuple, due):
+        alike = (lesson_id, pattern, secondary, pace)
+        if alike not in known:
+            found = funnel.lesson(keys[lesson_id])
+            if found and found[0].key == pattern:
+                name = segment(found[1].source, {"secondary": secondary or "", "pace": pace})
+                known[alike] = groups.setdefault((lesson_id, name), _Group(lesson_id, name))
+            else:
+                known[alike] = None
+        group = known[alike]
+        if group is None:
+            gone.append(id_)
         else:
-            traits = {"secondary": person.secondary or "", "pace": person.pace}
-            groups[row.lesson_id, segment(found[1].source, traits)].append((row, person))
-    _add_batches(connection, tools, revision_id, funnel.name, groups, now_ms)
-    batches.add_deliveries(
-        connection, [_delivery(row, person, None, State.SKIPPED, reason) for row, person, reason in refused]
-    )
-    enrollments.set_states(connection, [person.id for _, person, _ in refused], Enrolled.PAUSED, NOT_MAILED, now_ms)
-    schedule_next(connection, tools, funnel, elsewhere, now_ms)
+            group.readers.append((subscriber_id, lesson_id, id_, turn, due_ms))
+    return list(groups.values()), gone
 
 
 def _add_batches(
-    connection: Connection,
-    tools: Tools,
-    revision_id: str,
-    funnel: str,
-    groups: dict[tuple[int, str], list[tuple[Record, Record]]],
-    now_ms: int,
-) -> None:
-    cut = [
-        (secrets.token_hex(16), lesson_id, name, part)
-        for (lesson_id, name), members in groups.items()
-        for part in _chunks(members, tools.batch_size)
-    ]
+    connection: Connection, tools: Tools, revision_id: str, funnel: str, groups: list[_Group], now_ms: int
+) -> tuple[list[int], dict[str, list[int]]]:
+    """The new batches' ids, and their deliveries by column."""
+    columns: dict[str, list[int]] = {name: [] for name in (*_READER, "batch_id", "position")}
+    parts = [(group, part) for group in groups for part in _chunks(group.readers, tools.batch_size)]
+    cut = [(secrets.token_hex(16), group, part) for group, part in parts]
     if not cut:
-        return
+        return [], columns
     shared = {"kind": Kind.LESSON, "funnel": funnel, "revision_id": revision_id, "planned_ms": now_ms}
-    ids = batches.add(
-        connection, [{**shared, "uid": uid, "lesson_id": number, "segment": name} for uid, number, name, _ in cut]
-    )
-    rows = [_delivery(row, person, ids[uid], None, None) for uid, _, _, part in cut for row, person in part]
-    batches.add_deliveries(connection, rows)
+    rows = [
+        {
+            **shared,
+            "uid": uid,
+            "lesson_id": group.lesson_id,
+            "segment": group.segment,
+            "size": len(part),
+            "due_ms": part[0][-1],  # they come in order
+        }
+        for uid, group, part in cut
+    ]
+    ids = batches.add(connection, rows)
+    for uid, _, part in cut:
+        columns["batch_id"] += [ids[uid]] * len(part)
+        columns["position"] += range(len(part))
+        for name, values in zip(_READER, zip(*part, strict=True), strict=True):
+            columns[name] += values
+    return list(ids.values()), columns
 
 
-def _delivery(
-    row: Record, person: Record, batch_id: int | None, state: State | None, reason: str | None
-) -> dict[str, Any]:
-    return {
-        "subscriber_id": person.subscriber_id,
-        "lesson_id": row.lesson_id,
-        "enrollment_id": person.id,
-        "turn": row.turn,
-        "batch_id": batch_id,
-        "due_ms": row.due_ms,
-        "state": state,
-        "reason": reason,
-    }
+def _left_out(connection: Connection, batch_ids: list[int], columns: dict[str, list[int]]) -> list[int]:
+    """Enrollments whose reader has had the lesson already: the ledger refused a second delivery."""
+    taken = batches.enrolled_in(connection, batch_ids)
+    return [id_ for id_ in columns["enrollment_id"] if id_ not in taken]
+
+
+def _go_on(connection: Connection, tools: Tools, funnel: Funnel, enrollment_ids: list[int], now_ms: int) -> None:
+    if enrollment_ids:
+        people = enrollments.with_subscribers(connection, enrollment_ids).values()
+        active = [(person, person.zone) for person in people if person.state == Enrolled.ACTIVE]
+        schedule_next(connection, tools, funnel, active, now_ms)
 
 
 def plan_notices(tools: Tools, now_ms: int) -> None:
@@ -154,11 +203,20 @@ def _add_notice_batches(
                 "lesson_id": None,
                 "segment": kind,
                 "planned_ms": now_ms,
+                "size": len(part),
+                "due_ms": now_ms,
             }
             batch_id = batches.add(connection, [row])[uid]
-            for notice_id in part:
-                signups.plan_notice(connection, notice_id, batch_id)
+            for position, notice_id in enumerate(part):
+                signups.plan_notice(connection, notice_id, batch_id, position)
 
 
-def _chunks(members: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+def _by_funnel(rows: Sequence[Record]) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {name: [] for name in {row.funnel for row in rows}}
+    for row in rows:
+        found[row.funnel].append(row)
+    return found
+
+
+def _chunks(members: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
     return (members[start : start + size] for start in range(0, len(members), size))

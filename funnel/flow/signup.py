@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from funnel.core import links
-from funnel.core.consent import Action, Standing, wording_hash
+from funnel.core.consent import Action, confirming_lifts, wording_hash
 from funnel.core.sequence import Funnel
 from funnel.flow import course, people
 from funnel.flow.people import Person, Request
@@ -14,7 +14,6 @@ from funnel.store import revisions, signups, subscribers
 from funnel.store.db import reading, writing
 
 CONFIRM_MS = 72 * 3_600_000
-LIFTED_BY_CONFIRMING = ("unsubscribed", "erased")
 
 
 class Link(StrEnum):
@@ -101,9 +100,11 @@ def confirm(tools: Tools, token: str, now_ms: int) -> Confirmable:
         except (LookupError, Unreadable):  # erased meanwhile
             return replace(seen, state=Link.DONE)
         hashes = tools.keyring.address_hashes(address)
-        subscribers.lift(connection, hashes, LIFTED_BY_CONFIRMING)
-        if reader.state == Standing.SUPPRESSED or subscribers.suppression_of(connection, hashes):
+        against = subscribers.suppression_of(connection, hashes)
+        if not confirming_lifts(reader.state, against, now_ms):
             return replace(seen, state=Link.DONE)
+        if against:
+            subscribers.lift(connection, hashes, [against.reason])
         sealed = people.seal_person(key, reader.address_hash, Person(address, request.first_name))
         subscribers.activate(connection, reader.id, sealed, request.zone, request.locale, now_ms)
         wordings = signups.given_wordings(connection, asked.id)

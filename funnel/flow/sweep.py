@@ -1,48 +1,85 @@
 """Sweep: what a crash left behind is settled, never sent again blindly."""
 
-from funnel.core.delivery import State
-from funnel.flow.send import follow_up
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from funnel.core.delivery import Cause, Unknowns
+from funnel.flow.settle import go_on
 from funnel.flow.tools import Tools
 from funnel.store import batches, enrollments
 from funnel.store.db import reading, writing
-from funnel.store.tables import Record
+from funnel.store.tables import Record, batch
 
 STALE_MS = 10 * 60_000
-LONGEST_DOUBT_MS = 72 * 3_600_000
+NEIGHBORS_MS = 24 * 3_600_000
+RESEND = "resend"
 
 
 def sweep(tools: Tools, now_ms: int) -> None:
-    """Lost leases become unknown; unknowns settle as the provider declares; plans that nobody started are undone."""
+    """Lost leases become unknown; unknowns settle by evidence or policy; plans that nobody started are undone."""
     with reading(tools.engine) as connection:
         expired = batches.any_expired(connection, now_ms)
     if expired:
         with writing(tools.engine) as connection:
             batches.lose_expired(connection, now_ms)
     with reading(tools.engine) as connection:
-        unknown = batches.unknown_since(connection, now_ms if tools.repeat_unknowns else now_ms - LONGEST_DOUBT_MS)
+        unknown = batches.unknown(connection)
+        lost = [row for row in unknown if _was_not_sent(connection, tools, row, now_ms)]
         stale = batches.stale(connection, now_ms - STALE_MS)
+    for row in lost:
+        resend(tools, row.uid, now_ms)
     for row in unknown:
-        _settle_unknown(tools, row, now_ms)
+        if row not in lost and row.started_ms <= now_ms - tools.patience.doubt_ms:
+            assume_sent(tools, row.uid, now_ms, "assumed: no evidence in time")
     for row in stale:
         _unplan(tools, row)
 
 
-def _settle_unknown(tools: Tools, row: Record, now_ms: int) -> None:
-    if tools.repeat_unknowns:
-        again = {"state": State.PLANNED, "planned_ms": now_ms}
-        with writing(tools.engine) as connection:
-            batches.move(connection, row.id, State.UNKNOWN, again)
-        return
+def unknown_batches(connection: Connection) -> Sequence[Record]:
+    """What waits for evidence, or for a person; the oldest first."""
+    return batches.unknown(connection)
+
+
+def resend(tools: Tools, uid: str, now_ms: int) -> bool:
+    """Plans an unknown batch once more: the same messages under the same names. False when it is not unknown."""
+    again = {"planned_ms": now_ms, "owner": None, "reason": None, "resent": batch.c.resent + 1}
+    return _decide(tools, uid, Cause.RESEND, again, now_ms)
+
+
+def assume_sent(tools: Tools, uid: str, now_ms: int, reason: str = "a person said so") -> bool:
+    """Counts an unknown batch as sent; its courses go on. False when it is not unknown."""
+    return _decide(tools, uid, Cause.ASSUME, {"settled_ms": now_ms, "reason": reason}, now_ms)
+
+
+def _decide(tools: Tools, uid: str, cause: Cause, values: dict[str, Any], now_ms: int) -> bool:
     with writing(tools.engine) as connection:
-        assumed = {"state": State.ACCEPTED, "settled_ms": now_ms, "reason": "assumed: no evidence in time"}
-        if batches.move(connection, row.id, State.UNKNOWN, assumed):
-            ids = [delivery.id for delivery in batches.deliveries(connection, row.id)]
-            follow_up(connection, tools, row, ids, now_ms)
+        row = batches.by_uid(connection, uid)
+        if row is None or not batches.move(connection, row.id, cause, values):
+            return False
+        if cause == Cause.ASSUME:
+            go_on(connection, tools, row, now_ms)
+        return True
+
+
+def _was_not_sent(connection: Connection, tools: Tools, row: Record, now_ms: int) -> bool:
+    """Whether an unknown batch may be handed over once more, by what its provider declares."""
+    unknowns = tools.unknowns if row.provider == tools.provider else Unknowns.POLICY
+    if unknowns == Unknowns.REPEAT:
+        return True
+    if row.resent:
+        return False  # once more, and never a third time
+    if unknowns == Unknowns.POLICY:
+        return tools.funnel(connection, row.revision_id).unknown == RESEND
+    # The webhook told of batches around this one, and all this time said nothing of it.
+    silent = row.seen_ms is None and row.started_ms <= now_ms - tools.patience.silence_ms
+    return silent and batches.heard_around(connection, row.provider, row.started_ms, NEIGHBORS_MS)
 
 
 def _unplan(tools: Tools, row: Record) -> None:
     with writing(tools.engine) as connection:
-        if not batches.move(connection, row.id, State.PLANNED, {"state": State.SKIPPED, "reason": "unplanned"}):
+        if not batches.move(connection, row.id, Cause.SKIP, {"reason": "unplanned"}):
             return
         restored = [
             {"due_ms": d.due_ms, "enrollment_id": d.enrollment_id, "lesson_id": d.lesson_id, "turn": d.turn}

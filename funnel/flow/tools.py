@@ -9,9 +9,13 @@ from typing import Generic, TypeVar
 from sqlalchemy import Connection, Engine
 
 from funnel import content
+from funnel.core.delivery import Unknowns
 from funnel.core.lesson import Source
-from funnel.core.schedule import DAY_MS
+from funnel.core.pace import Pace, Unpaced
+from funnel.core.schedule import DAY_MS, HOUR_MS
 from funnel.core.sequence import Funnel
+from funnel.flow.holding import Breaker
+from funnel.flow.watch import Marks, NoMarks
 from funnel.keyring import Keyring
 from funnel.mail.compile import Layouts, Template
 from funnel.store import revisions
@@ -42,8 +46,16 @@ class Cache(Generic[_K, _V]):
 
 
 @dataclass(frozen=True)
+class Patience:
+    """How long a doubt may last, in milliseconds: until silence is evidence, and until it counts as sent anyway."""
+
+    silence_ms: int = 6 * HOUR_MS
+    doubt_ms: int = 72 * HOUR_MS
+
+
+@dataclass(frozen=True)
 class Tools:
-    """`repeat_unknowns`: handing over again changes nothing. `notices` are the service mails by kind."""
+    """`notices` are the service mails by kind; `unknowns` and `breaker` are of the provider in use."""
 
     engine: Engine
     keyring: Keyring
@@ -53,9 +65,23 @@ class Tools:
     day_ms: int = DAY_MS
     lease_ms: int = 15_000
     batch_size: int = 200
-    repeat_unknowns: bool = True
+    unknowns: Unknowns = Unknowns.REPEAT
+    patience: Patience = Patience()
+    pace: Pace = field(default_factory=Unpaced)
+    marks: Marks = field(default_factory=NoMarks)
+    breaker: Breaker = field(default_factory=lambda: Breaker("outbox"))
     _funnels: Cache[str, Funnel] = field(default_factory=lambda: Cache(64))
     _templates: Cache[tuple[str, str, str], Template] = field(default_factory=lambda: Cache(2048))
+    _lesson_keys: Cache[int, str] = field(default_factory=lambda: Cache(10_000))
+
+    @property
+    def provider(self) -> str:
+        return self.breaker.provider
+
+    @property
+    def real_time(self) -> bool:
+        """Whether a course day is a day: a demonstration knows no volumes."""
+        return self.day_ms == DAY_MS
 
     def funnel(self, connection: Connection, revision_id: str) -> Funnel:
         """The funnel as it stood in a revision. Raises LookupError when there is no such revision."""
@@ -75,3 +101,7 @@ class Tools:
     def template(self, revision_id: str, mail: str, segment: str, make: Callable[[], Template]) -> Template:
         """The mail of this name as compiled for a segment, made once."""
         return self._templates.get((revision_id, mail, segment), make)
+
+    def lesson_key(self, connection: Connection, lesson_id: int) -> str:
+        """The key behind a lesson's number, which never changes."""
+        return self._lesson_keys.get(lesson_id, lambda: revisions.lesson_key(connection, lesson_id))

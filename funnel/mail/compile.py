@@ -44,6 +44,11 @@ class Template:
         every = (*self.subject.parts, *self.text.parts, *self.html.parts)
         return tuple(dict.fromkeys(part for part in every if isinstance(part, Field)))
 
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names of every field."""
+        return frozenset(field.name for field in self.fields)
+
 
 def value_of(field: Field, values: Mapping[str, str]) -> str:
     return values.get(field.name) or field.fallback

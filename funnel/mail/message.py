@@ -1,10 +1,12 @@
-"""A recipient's message as MIME. What everybody shares is encoded once per template; a recipient costs a join."""
+"""A recipient's message as MIME. What everybody shares is encoded once; a recipient costs a join."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email import quoprimime
 from email.header import Header
 from email.utils import format_datetime, formataddr
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from funnel.core.lesson import Field
@@ -12,79 +14,135 @@ from funnel.mail.compile import Pieces, Template, escape_html, value_of
 from funnel.mail.provider import Mailing, Recipient
 
 _SOFT_BREAK = b"=\r\n"
-_Encoded = tuple[bytes | Field, ...]
-_encoded: WeakKeyDictionary[Template, tuple[_Encoded, _Encoded]] = WeakKeyDictionary()
+# RFC 2045 allows 76: this leaves room for a dot that becomes =2E, and for the soft break behind the last line.
+_LINE = 73
+_SAFE = re.compile(r"[ !#-%(-;?-~]*")  # neither quoted-printable nor HTML changes any of it: no = and no "&'<>
+_OWN_HEAD, _SHARED_HEAD, _BODY = 1, 2, 3
+
+
+class _Body(NamedTuple):
+    """Everything below the headers, with nothing where the holes are; of each field, its holes in text and in HTML."""
+
+    parts: tuple[bytes, ...]
+    holes: tuple[tuple[Field, list[int], list[int]], ...]
+
+
+_bodies: WeakKeyDictionary[Template, _Body] = WeakKeyDictionary()
+
+
+class Writer:
+    """Writes the messages of one mailing. A header is the mailing's or the recipient's, never both's."""
+
+    def __init__(self, mailing: Mailing) -> None:
+        template = mailing.template
+        sender = formataddr((mailing.sender_name, mailing.sender_address))
+        body = _body(template)
+        self._pieces = template.subject
+        self._subject = None if _has_fields(template.subject) else _subject(template.subject.join({}))
+        self._parts = [_lines({"From": sender}), b"", _shared_head(mailing), *body.parts]
+        self._holes = body.holes
+
+    def write(self, recipient: Recipient) -> bytes:
+        return b"".join(self.parts(recipient))
+
+    def parts(self, recipient: Recipient) -> list[bytes]:
+        """The whole message. Lines end with CRLF, those of the body are at most 76 long, and none begins with a dot."""
+        parts = self._parts.copy()
+        parts[_OWN_HEAD] = self._own_head(recipient)
+        for field, in_text, in_html in self._holes:
+            value = value_of(field, recipient.values)
+            if _SAFE.fullmatch(value):
+                text = html = _between_soft_breaks(_cut(value))
+            else:
+                text = _between_soft_breaks(_quoted_printable(value))
+                html = _between_soft_breaks(_quoted_printable(escape_html(value)))
+            for place in in_text:
+                parts[place] = text
+            for place in in_html:
+                parts[place] = html
+        return parts
+
+    def _own_head(self, recipient: Recipient) -> bytes:
+        subject = self._subject
+        if subject is None:
+            subject = _subject(self._pieces.join(recipient.values))
+        head = f"To: {recipient.address}\r\nSubject: {subject}\r\nMessage-ID: {recipient.message_id}\r\n"
+        return head.encode("ascii") + _lines(recipient.headers)
 
 
 def to_mime(mailing: Mailing, recipient: Recipient) -> bytes:
-    """The whole message with CRLF line ends, every line of the body at most 76 characters."""
-    template = mailing.template
-    boundary = f"=_{template.nonce}"  # "=_" cannot stand in quoted-printable text
-    text, html = _parts(template)
-    headers = {
-        "From": formataddr((mailing.sender_name, mailing.sender_address)),
-        "To": recipient.address,
-        "Subject": _header("Subject", one_line(template.subject.join(recipient.values))),
-        "Date": format_datetime(datetime.fromtimestamp(mailing.date_ms // 1000, UTC)),
-        "Message-ID": recipient.message_id,
-        **mailing.headers,
-        **recipient.headers,
-        "MIME-Version": "1.0",
-        "Content-Type": f'multipart/alternative; boundary="{boundary}"',
-    }
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    delimiter = f"--{boundary}\r\n".encode()
-    return b"".join(
-        (
-            head.encode("ascii"),
-            b"\r\n",
-            delimiter,
-            _part_head("plain"),
-            _join(text, recipient, str),
-            b"\r\n",
-            delimiter,
-            _part_head("html"),
-            _join(html, recipient, escape_html),
-            f"\r\n--{boundary}--\r\n".encode(),
-        )
-    )
+    """One message, as `Writer` writes it; many of one mailing share a Writer."""
+    return Writer(mailing).write(recipient)
 
 
 def one_line(text: str) -> str:
     """`text` as a header may hold it: no line ends or other control characters."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(text.split())
 
 
-def _header(name: str, value: str) -> str:
-    plain = value.isascii() and "=?" not in value and len(value) < 900
-    return value if plain else Header(value, "utf-8", header_name=name).encode(linesep="\r\n")
+def _has_fields(pieces: Pieces) -> bool:
+    return any(isinstance(part, Field) for part in pieces.parts)
 
 
-def _part_head(subtype: str) -> bytes:
-    head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
-    return head.encode()
+def _subject(text: str) -> str:
+    line = one_line(text)
+    plain = line.isascii() and "=?" not in line and len(line) < 900
+    return line if plain else Header(line, "utf-8", header_name="Subject").encode(linesep="\r\n")
 
 
-def _parts(template: Template) -> tuple[_Encoded, _Encoded]:
-    if template not in _encoded:
-        _encoded[template] = (_encode(template.text), _encode(template.html))
-    return _encoded[template]
+def _shared_head(mailing: Mailing) -> bytes:
+    date = format_datetime(datetime.fromtimestamp(mailing.date_ms // 1000, UTC))
+    kind = f'multipart/alternative; boundary="{_boundary(mailing.template)}"'
+    return _lines({"Date": date, **mailing.headers, "MIME-Version": "1.0", "Content-Type": kind})
 
 
-def _encode(pieces: Pieces) -> _Encoded:
-    return tuple(part if isinstance(part, Field) else _quoted_printable(part) for part in pieces.parts)
+def _lines(headers: Mapping[str, str]) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode("ascii")
 
 
-def _join(parts: _Encoded, recipient: Recipient, escape: Callable[[str], str]) -> bytes:
-    # A soft break on either side of a value keeps every line short wherever the value falls.
-    return b"".join(
-        part
-        if isinstance(part, bytes)
-        else _SOFT_BREAK + _quoted_printable(escape(value_of(part, recipient.values))) + _SOFT_BREAK
-        for part in parts
-    )
+def _boundary(template: Template) -> str:
+    return f"=_{template.nonce}"  # "=_" cannot stand in quoted-printable text
+
+
+def _body(template: Template) -> _Body:
+    if (known := _bodies.get(template)) is None:
+        _bodies[template] = known = _encoded(template)
+    return known
+
+
+def _encoded(template: Template) -> _Body:
+    boundary = _boundary(template)
+    parts: list[bytes] = []
+    holes: dict[Field, tuple[list[int], list[int]]] = {}
+    for kind, (subtype, pieces) in enumerate((("plain", template.text), ("html", template.html))):
+        parts.append(f"\r\n--{boundary}\r\n{_part_head(subtype)}".encode())
+        for part in pieces.parts:
+            if isinstance(part, Field):
+                holes.setdefault(part, ([], []))[kind].append(_BODY + len(parts))
+            parts.append(b"" if isinstance(part, Field) else _quoted_printable(part))
+    parts.append(f"\r\n--{boundary}--\r\n".encode())
+    return _Body(tuple(parts), tuple((field, *places) for field, places in holes.items()))
+
+
+def _part_head(subtype: str) -> str:
+    return f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
+
+
+def _between_soft_breaks(encoded: bytes) -> bytes:
+    """A value for any place in a line: the breaks keep every line short, and start a fresh one behind it."""
+    return _SOFT_BREAK + encoded + _SOFT_BREAK
+
+
+def _cut(safe: str) -> bytes:
+    if "." in safe[::_LINE]:
+        return _quoted_printable(safe)
+    return "=\r\n".join([safe[start : start + _LINE] for start in range(0, len(safe), _LINE)]).encode("ascii")
 
 
 def _quoted_printable(text: str) -> bytes:
-    # 75, so that the soft break behind the last line still fits.
-    return quoprimime.body_encode(text.encode().decode("latin-1"), 75, "\r\n").encode("ascii")
+    """Every segment begins a line, and no line begins with a dot: nothing is left for SMTP to stuff."""
+    encoded = quoprimime.body_encode(text.encode().decode("latin-1"), _LINE, "\r\n").encode("ascii")
+    encoded = encoded.replace(b"\r\n.", b"\r\n=2E")
+    return b"=2E" + encoded[1:] if encoded.startswith(b".") else encoded

@@ -2,26 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from funnel.core.delivery import Report, Unknowns
 from funnel.mail.compile import Template
 
 
-@dataclass(frozen=True)
-class Recipient:
-    """One person's part of a mailing. `key` names the message for good: handing over again uses the same one."""
+class Recipient(NamedTuple):
+    """One person's part of a mailing.
+
+    `key` names the message for good: handing over again uses the same one. `place` is its number in the batch, for
+    good: together with the batch's uid it is what the provider's events are told by.
+    """
 
     key: str
     address: str
     message_id: str
     values: Mapping[str, str]
     headers: Mapping[str, str]
+    place: int = 0
 
 
 @dataclass(frozen=True)
 class Mailing:
-    """One batch, ready to hand over. `uid` is random and all that the provider learns of our bookkeeping."""
+    """One attempt at handing over a batch. `uid` is random; it and `attempt` are all the provider sees of our books."""
 
     uid: str
     template: Template
@@ -30,6 +34,7 @@ class Mailing:
     headers: Mapping[str, str]
     recipients: tuple[Recipient, ...]
     date_ms: int
+    attempt: int = 1
 
 
 class Provider(Protocol):
@@ -45,7 +50,7 @@ class Provider(Protocol):
     def unknowns(self) -> Unknowns: ...
 
     def hand_over(self, mailing: Mailing) -> Report:
-        """Hands the batch over. Positions in the report are places in `mailing.recipients`."""
+        """Hands the batch over. The report's exceptions are by index into `mailing.recipients`."""
         ...
 
     def close(self) -> None: ...

@@ -3,57 +3,75 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_, select
 
-from funnel.core.delivery import State, may_move
-from funnel.store.tables import Record, batch, delivery, enrollment, lesson, notice, signup
-from funnel.store.upsert import dialect_insert
+from funnel.core.delivery import MOVES, NEVER_SENT, Cause, State
+from funnel.store.bulk import add_many, among
+from funnel.store.tables import Record, batch, delivery, enrollment, lesson, notice, signup, subscriber, subscriber_key
+
+# A lesson that was skipped or failed is taken up anew; any other stays as it is.
+_TAKEN_UP = "ON CONFLICT (subscriber_id, lesson_id) DO UPDATE SET {} WHERE delivery.state IN ({})".format(
+    ", ".join(f"{name} = excluded.{name}" for name in ("enrollment_id", "turn", "batch_id", "position", "due_ms"))
+    + ", state = NULL, reason = NULL",
+    ", ".join(f"'{state}'" for state in sorted(MOVES[Cause.RENEW].befores)),
+)
 
 
 def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Planned batches from rows of uid, kind, funnel, revision_id, lesson_id, segment, planned_ms. Returns uid → id."""
+    """Planned batches from rows of uid, kind, funnel, revision_id, lesson_id, segment, planned_ms, size, due_ms.
+
+    Returns uid → id.
+    """
     fresh = {"state": State.PLANNED, "attempt": 0, "retries": 0}
     added = connection.execute(batch.insert().returning(batch.c.uid, batch.c.id), [{**fresh, **row} for row in rows])
     return {row.uid: row.id for row in added}
 
 
-def add_deliveries(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Deliveries from rows of subscriber_id, lesson_id, enrollment_id, turn, batch_id, due_ms, state, reason.
+def add_deliveries(connection: Connection, columns: Mapping[str, Sequence[int]]) -> int:
+    """Deliveries from columns subscriber_id, lesson_id, enrollment_id, turn, batch_id, position, due_ms.
 
-    A lesson that this subscriber has a delivery of is left alone, unless it was skipped or failed: then it is
-    taken up anew.
+    A lesson that this subscriber has a delivery of is left alone, unless it was skipped or failed: then it is taken up
+    anew. Returns how many were written.
     """
-    if not rows:
-        return
-    adding = dialect_insert(connection, delivery)
-    renewed = {
-        name: getattr(adding.excluded, name)
-        for name in ("enrollment_id", "turn", "batch_id", "due_ms", "state", "reason")
-    }
-    never_arrived = (delivery.c.state == State.SKIPPED) | (delivery.c.state == State.FAILED)
-    taken_up = adding.on_conflict_do_update(
-        index_elements=["subscriber_id", "lesson_id"], set_=renewed, where=never_arrived
-    )
-    connection.execute(taken_up, list(rows))
+    return add_many(connection, delivery, columns, _TAKEN_UP)
 
 
-def by_id(connection: Connection, batch_id: int, *, lock: bool = False) -> Record | None:
-    found = select(batch, lesson.c.key.label("lesson_key")).join_from(
-        batch, lesson, lesson.c.id == batch.c.lesson_id, isouter=True
-    )
-    found = found.where(batch.c.id == batch_id)
-    return connection.execute(found.with_for_update(of=batch) if lock else found).one_or_none()
+def by_id(connection: Connection, batch_id: int) -> Record | None:
+    return connection.execute(select(batch).where(batch.c.id == batch_id)).one_or_none()
 
 
-def startable(connection: Connection, now_ms: int, limit: int) -> list[int]:
-    """Planned batches whose time has come: notices first, somebody is waiting for them; then the oldest."""
-    found = select(batch.c.id).where(batch.c.state == State.PLANNED, batch.c.planned_ms <= now_ms)
-    return list(connection.scalars(found.order_by(batch.c.kind.desc(), batch.c.planned_ms).limit(limit)))
+def by_uid(connection: Connection, uid: str) -> Record | None:
+    return connection.execute(select(batch).where(batch.c.uid == uid)).one_or_none()
 
 
-def start(connection: Connection, batch_id: int, owner: str, now_ms: int, lease_ms: int, provider: str) -> int | None:
-    """Compare-and-set planned → started. Returns the attempt's number, or None when somebody else was first."""
-    planned = (batch.c.id == batch_id) & (batch.c.state == State.PLANNED) & (batch.c.planned_ms <= now_ms)
+def by_ids(connection: Connection, ids: Collection[int]) -> Sequence[Record]:
+    return connection.execute(select(batch).where(among(connection, batch.c.id, ids)).order_by(batch.c.id)).all()
+
+
+def startable(connection: Connection, now_ms: int, limit: int, without: Collection[str] = ()) -> Sequence[Record]:
+    """(id, size) of planned batches whose time has come, but for the funnels `without`.
+
+    Notices first, somebody is waiting for them; then the oldest.
+    """
+    found = select(batch.c.id, batch.c.size).where(_is(State.PLANNED), batch.c.planned_ms <= now_ms)
+    if without:
+        found = found.where(batch.c.funnel.not_in(without))
+    return list(connection.execute(found.order_by(batch.c.kind.desc(), batch.c.planned_ms).limit(limit)))
+
+
+def start(
+    connection: Connection,
+    ids: Sequence[int],
+    owner: str,
+    now_ms: int,
+    lease_ms: int,
+    provider: str,
+    without: Collection[str] = (),
+) -> list[Record]:
+    """Compare-and-set planned → started, of those still planned, but for the funnels `without`. In order of `ids`."""
+    planned = and_(among(connection, batch.c.id, ids), _may(Cause.START), batch.c.planned_ms <= now_ms)
+    if without:
+        planned = and_(planned, batch.c.funnel.not_in(without))
     values = {
         "state": State.STARTED,
         "attempt": batch.c.attempt + 1,
@@ -62,8 +80,9 @@ def start(connection: Connection, batch_id: int, owner: str, now_ms: int, lease_
         "lease_ms": now_ms + lease_ms,
         "provider": provider,
     }
-    found = connection.scalar(batch.update().where(planned).values(values).returning(batch.c.attempt))
-    return None if found is None else int(found)
+    started = connection.execute(batch.update().where(planned).values(values).returning(batch)).all()
+    place = {id_: number for number, id_ in enumerate(ids)}
+    return sorted(started, key=lambda row: place[row.id])
 
 
 def renew(connection: Connection, batch_id: int, owner: str, attempt: int, lease_ms: int) -> bool:
@@ -78,58 +97,111 @@ def settle(connection: Connection, batch_id: int, owner: str, attempt: int, valu
     return bool(connection.execute(changed).rowcount)
 
 
-def accept_late(connection: Connection, batch_id: int, values: Mapping[str, Any]) -> bool:
-    """Takes the acceptance of a forgotten attempt as evidence, while nothing better is known."""
-    doubtful = (batch.c.id == batch_id) & batch.c.state.in_((State.STARTED, State.UNKNOWN))
-    return bool(connection.execute(batch.update().where(doubtful).values(values)).rowcount)
+def prove(connection: Connection, batch_id: int, mask: int, now_ms: int, reference: str | None = None) -> bool:
+    """Records that the attempts whose bits are set in `mask` were accepted. True if that moved the batch."""
+    one = batch.c.id == batch_id
+    bits = {"proven": batch.c.proven.op("|")(mask), "reference": func.coalesce(batch.c.reference, reference)}
+    accepted = {"state": State.ACCEPTED, "settled_ms": now_ms, "reason": None, "owner": None, **bits}
+    moved = connection.execute(batch.update().where(one, _may(Cause.ACCEPT)).values(accepted)).rowcount
+    if not moved:
+        connection.execute(batch.update().where(one).values(bits))
+    return bool(moved)
 
 
-def move(connection: Connection, batch_id: int, before: State, values: Mapping[str, Any]) -> bool:
-    """Writes `values` if the batch is still in state `before`. Raises ValueError for a move that does not exist."""
-    if not may_move(before, State(values["state"])):
-        raise ValueError(f"a batch never moves from {before} to {values['state']}")
-    changed = batch.update().where(batch.c.id == batch_id, batch.c.state == before).values(values)
-    return bool(connection.execute(changed).rowcount)
+def move(connection: Connection, batch_id: int, cause: Cause, values: Mapping[str, Any]) -> bool:
+    """Moves the batch as `cause` does, and writes `values`. False when it is not in a state where it could."""
+    changed = batch.update().where(batch.c.id == batch_id, _may(cause))
+    return bool(connection.execute(changed.values({"state": MOVES[cause].after, **values})).rowcount)
 
 
 def lose_expired(connection: Connection, now_ms: int) -> None:
     """Started batches whose lease has run out become unknown: nobody can tell how far they got."""
-    lost = batch.update().where(batch.c.state == State.STARTED, batch.c.lease_ms < now_ms)
-    connection.execute(lost.values(state=State.UNKNOWN, reason="lease ran out", owner=None))
+    lost = batch.update().where(_may(Cause.DOUBT), batch.c.lease_ms < now_ms)
+    connection.execute(lost.values(state=MOVES[Cause.DOUBT].after, reason="lease ran out", owner=None))
 
 
 def any_expired(connection: Connection, now_ms: int) -> bool:
-    found = select(batch.c.id).where(batch.c.state == State.STARTED, batch.c.lease_ms < now_ms)
+    found = select(batch.c.id).where(_is(State.STARTED), batch.c.lease_ms < now_ms)
     return connection.scalar(found.limit(1)) is not None
 
 
-def unknown_since(connection: Connection, before_ms: int) -> Sequence[Record]:
-    """Unknown batches that were started before then."""
-    return connection.execute(
-        select(batch).where(batch.c.state == State.UNKNOWN, batch.c.started_ms <= before_ms)
-    ).all()
+def unknown(connection: Connection) -> Sequence[Record]:
+    """Batches that nobody knows the fate of, the oldest first."""
+    return connection.execute(select(batch).where(_is(State.UNKNOWN)).order_by(batch.c.started_ms)).all()
+
+
+def heard_around(connection: Connection, provider: str, started_ms: int, window_ms: int) -> bool:
+    """Whether events came of batches of this provider that started before and after, each within `window_ms`."""
+    heard = select(batch.c.id).where(batch.c.seen_ms.is_not(None), batch.c.provider == provider)
+    before = batch.c.started_ms.between(started_ms - window_ms, started_ms - 1)
+    later = batch.c.started_ms.between(started_ms + 1, started_ms + window_ms)
+    return all(connection.scalar(heard.where(side).limit(1)) is not None for side in (before, later))
 
 
 def stale(connection: Connection, before_ms: int) -> Sequence[Record]:
     """Lesson batches that nobody has ever started and that have been waiting since before then."""
-    found = select(batch).where(batch.c.state == State.PLANNED, batch.c.planned_ms < before_ms)
+    found = select(batch).where(_is(State.PLANNED), batch.c.planned_ms < before_ms)
     # What was started once keeps its deliveries: their ids name messages that may have arrived.
     found = found.where(batch.c.kind == "lesson", batch.c.started_ms.is_(None))
     return connection.execute(found).all()
 
 
+def readers(connection: Connection, batch_ids: Collection[int]) -> Sequence[Record]:
+    """Everything a start must know of the deliveries without a fate of their own, by batch and position.
+
+    Rows of (id, batch_id, position, turn, enrollment_id, subscriber_id, lesson_id), of the enrollment
+    (enrollment_state, current_turn, pattern, pace), of the subscriber (subscriber_state, zone, address_hash, sealed)
+    and of the key (version, wrapped), which are NULL once erased.
+    """
+    joined = (
+        delivery.join(enrollment, enrollment.c.id == delivery.c.enrollment_id)
+        .join(subscriber, subscriber.c.id == delivery.c.subscriber_id)
+        .outerjoin(subscriber_key, subscriber_key.c.subscriber_id == delivery.c.subscriber_id)
+    )
+    own = ("id", "batch_id", "position", "turn", "enrollment_id", "subscriber_id", "lesson_id")
+    columns = (
+        *(delivery.c[name] for name in own),
+        enrollment.c.state.label("enrollment_state"),
+        enrollment.c.turn.label("current_turn"),
+        *(enrollment.c.pattern, enrollment.c.pace),
+        subscriber.c.state.label("subscriber_state"),
+        *(subscriber.c.zone, subscriber.c.address_hash, subscriber.c.sealed),
+        *(subscriber_key.c.version, subscriber_key.c.wrapped),
+    )
+    found = select(*columns).select_from(joined).where(among(connection, delivery.c.batch_id, batch_ids))
+    return connection.execute(
+        found.where(delivery.c.state.is_(None)).order_by(delivery.c.batch_id, delivery.c.position)
+    ).all()
+
+
 def deliveries(connection: Connection, batch_id: int) -> Sequence[Record]:
-    """A batch's deliveries that have no fate of their own, by id: this order gives the positions."""
-    found = select(delivery).where(delivery.c.batch_id == batch_id, delivery.c.state.is_(None))
-    return connection.execute(found.order_by(delivery.c.id)).all()
+    """A batch's deliveries that were not skipped and did not fail, by position."""
+    found = select(delivery).where(delivery.c.batch_id == batch_id)
+    alive = or_(delivery.c.state.is_(None), delivery.c.state.not_in(NEVER_SENT))
+    return connection.execute(found.where(alive).order_by(delivery.c.position)).all()
 
 
-def notices(connection: Connection, batch_id: int) -> Sequence[Record]:
-    """A batch's notices that have no fate of their own, by id, with their sign-up's state (signup_state)."""
-    joined = notice.join(signup, signup.c.id == notice.c.signup_id)
-    found = select(notice, signup.c.state.label("signup_state")).select_from(joined)
-    found = found.where(notice.c.batch_id == batch_id, notice.c.state.is_(None))
-    return connection.execute(found.order_by(notice.c.id)).all()
+def notices(connection: Connection, batch_ids: Collection[int]) -> Sequence[Record]:
+    """What a start must know of the notices without a fate of their own, by batch and position.
+
+    The notice's columns, its sign-up's state (signup_state), and its subscriber's address_hash, sealed, version and
+    wrapped, which are NULL once erased.
+    """
+    joined = (
+        notice.join(signup, signup.c.id == notice.c.signup_id)
+        .join(subscriber, subscriber.c.id == notice.c.subscriber_id)
+        .outerjoin(subscriber_key, subscriber_key.c.subscriber_id == notice.c.subscriber_id)
+    )
+    theirs = (subscriber.c.address_hash, subscriber.c.sealed, subscriber_key.c.version, subscriber_key.c.wrapped)
+    found = select(notice, signup.c.state.label("signup_state"), *theirs).select_from(joined)
+    found = found.where(among(connection, notice.c.batch_id, batch_ids), notice.c.state.is_(None))
+    return connection.execute(found.order_by(notice.c.batch_id, notice.c.position)).all()
+
+
+def enrolled_in(connection: Connection, batch_ids: Collection[int]) -> set[int]:
+    """The enrollments that have a delivery in these batches."""
+    found = select(delivery.c.enrollment_id).where(among(connection, delivery.c.batch_id, batch_ids))
+    return set(connection.scalars(found))
 
 
 def delivery_by_id(connection: Connection, delivery_id: int) -> Record | None:
@@ -143,23 +215,26 @@ def delivery_by_id(connection: Connection, delivery_id: int) -> Record | None:
     return connection.execute(select(*columns).select_from(joined).where(delivery.c.id == delivery_id)).one_or_none()
 
 
-def set_fate(connection: Connection, table_kind: str, ids: Collection[int], state: State, reason: str) -> None:
+def set_fate(connection: Connection, kind: str, ids: Collection[int], state: State, reason: str) -> None:
     """Gives deliveries or notices a fate of their own."""
     if ids:
-        table = delivery if table_kind == "lesson" else notice
-        connection.execute(table.update().where(table.c.id.in_(ids)).values(state=state, reason=reason))
+        table = delivery if kind == "lesson" else notice
+        changed = table.update().where(among(connection, table.c.id, ids))
+        connection.execute(changed.values(state=state, reason=reason))
 
 
-def rebatch(connection: Connection, table_kind: str, ids: Collection[int], batch_id: int) -> None:
-    """Moves deliveries or notices to another batch."""
-    table = delivery if table_kind == "lesson" else notice
-    connection.execute(table.update().where(table.c.id.in_(ids)).values(batch_id=batch_id))
+def rebatch(connection: Connection, kind: str, ids: Collection[int], before: int, batch_id: int) -> None:
+    """Moves deliveries or notices from one batch to another; they keep their positions."""
+    table = delivery if kind == "lesson" else notice
+    connection.execute(table.update().where(among(connection, table.c.id, ids)).values(batch_id=batch_id))
+    connection.execute(batch.update().where(batch.c.id == before).values(size=batch.c.size - len(ids)))
 
 
-def open_count(connection: Connection) -> int:
-    """How many batches are planned or started."""
-    found = select(func.count()).select_from(batch)
-    return sum(connection.scalar(found.where(batch.c.state == state)) or 0 for state in (State.PLANNED, State.STARTED))
+def open_recipients(connection: Connection, now_ms: int) -> int:
+    """How many recipients are planned to start by now, or started."""
+    found = select(func.coalesce(func.sum(batch.c.size), 0))
+    waiting = found.where(_is(State.PLANNED), batch.c.planned_ms <= now_ms), found.where(_is(State.STARTED))
+    return sum(connection.scalar(each) or 0 for each in waiting)
 
 
 def remove(connection: Connection, batch_id: int) -> None:
@@ -175,10 +250,15 @@ def forget_deliveries(connection: Connection, subscriber_id: int) -> None:
     connection.execute(theirs.values(blank))
 
 
+def _is(*states: State) -> Any:
+    # Written out, not as a parameter: only so do the partial indexes serve.
+    written: list[ColumnElement[str]] = [literal_column(f"'{state}'") for state in sorted(states)]
+    return batch.c.state == written[0] if len(written) == 1 else batch.c.state.in_(written)
+
+
+def _may(cause: Cause) -> Any:
+    return _is(*MOVES[cause].befores)
+
+
 def _held(batch_id: int, owner: str, attempt: int) -> Any:
-    return (
-        (batch.c.id == batch_id)
-        & (batch.c.state == State.STARTED)
-        & (batch.c.owner == owner)
-        & (batch.c.attempt == attempt)
-    )
+    return and_(batch.c.id == batch_id, _may(Cause.AGAIN), batch.c.owner == owner, batch.c.attempt == attempt)

@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 10_000
+_STARTS = 0x66756E6E656C  # any number that nobody else locks by
 
 
 def open_engine(url: str) -> Engine:
@@ -23,7 +24,7 @@ def open_engine(url: str) -> Engine:
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=8, hide_parameters=True
         )
-    engine = create_engine(parsed, pool_size=8, max_overflow=40, hide_parameters=True)
+    engine = create_engine(parsed, pool_size=8, max_overflow=40, pool_use_lifo=True, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -44,6 +45,21 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads."""
     with engine.connect() as connection:
         yield connection
+
+
+def share_starts(connection: Connection) -> None:
+    """Taken before a batch is started: whoever wants to stop its mail waits until the start is committed.
+
+    One lock for all, not one a row: locking a row of PostgreSQL writes it. SQLite has one writer anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _STARTS})
+
+
+def exclude_starts(connection: Connection) -> None:
+    """Taken before something changes that a start must see: no batch starts until the transaction ends."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _STARTS})
 
 
 def migrate(engine: Engine) -> None:

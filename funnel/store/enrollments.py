@@ -1,24 +1,64 @@
 """Enrollments and the due table: who is where in which course."""
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, select, text
 
 from funnel.core.consent import Enrolled
+from funnel.core.delivery import NEVER_SENT
+from funnel.store.bulk import among, run_many
+from funnel.store.db import exclude_starts
 from funnel.store.tables import Record, batch, delivery, due, enrollment, subscriber
 
 LIVE = (Enrolled.ACTIVE, Enrolled.PAUSED)
 
-_TAKE_POSTGRESQL = text("""
+_DUE = """due.due_ms, due.lesson_id, enrollment.id, enrollment.turn, enrollment.subscriber_id, enrollment.funnel,
+    enrollment.pattern, enrollment.secondary, enrollment.pace"""
+# The join drops whoever was rescheduled: another row has taken this one's place.
+_TAKE_POSTGRESQL = text(f"""
     WITH taken AS MATERIALIZED (
-        SELECT due_ms, enrollment_id, turn FROM due WHERE due_ms <= :now_ms
+        SELECT due_ms, enrollment_id, turn FROM due WHERE due_ms <= :now_ms AND NOT lesson_id = ANY(:without)
         ORDER BY due_ms, enrollment_id LIMIT :limit FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM due USING taken
+        WHERE due.due_ms = taken.due_ms AND due.enrollment_id = taken.enrollment_id AND due.turn = taken.turn
+        RETURNING due.due_ms, due.enrollment_id, due.lesson_id, due.turn
     )
-    DELETE FROM due USING taken
-    WHERE due.due_ms = taken.due_ms AND due.enrollment_id = taken.enrollment_id AND due.turn = taken.turn
-    RETURNING due.due_ms, due.enrollment_id, due.lesson_id, due.turn
+    SELECT {_DUE} FROM gone AS due JOIN enrollment ON enrollment.id = due.enrollment_id AND enrollment.turn = due.turn
+    ORDER BY due.due_ms
+""")  # noqa: S608 -- constant
+_TAKE_SQLITE = text(f"""
+    SELECT {_DUE} FROM due CROSS JOIN enrollment ON enrollment.id = due.enrollment_id AND enrollment.turn = due.turn
+    WHERE due.due_ms <= :now_ms AND due.lesson_id NOT IN (SELECT value FROM json_each(:without))
+    ORDER BY due.due_ms, due.enrollment_id, due.turn LIMIT :limit
+""")  # noqa: S608 -- constant
+_DELETE_SQLITE = text("""
+    DELETE FROM due WHERE due_ms <= :due_ms AND (due_ms, enrollment_id, turn) <= (:due_ms, :enrollment_id, :turn)
+    AND lesson_id NOT IN (SELECT value FROM json_each(:without))
 """)
+_LAST = 2**62  # greater than any id
+# A course that was changed meanwhile has a due row of its own; who has had the lesson is left to the caller.
+_STILL_THERE = "enrollment.turn = {turn} AND enrollment.state = 'active'"
+_NOT_HAD = """NOT EXISTS (
+    SELECT 1 FROM delivery WHERE delivery.subscriber_id = enrollment.subscriber_id AND delivery.lesson_id = {lesson})"""
+_NEXT_SQLITE = f"""
+    INSERT INTO due (due_ms, enrollment_id, lesson_id, turn) SELECT ?2, enrollment.id, ?3, enrollment.turn
+    FROM enrollment WHERE enrollment.id = ?1 AND {_STILL_THERE.format(turn="?4")} AND {_NOT_HAD.format(lesson="?3")}
+"""  # noqa: S608 -- constant
+_NEXT_POSTGRESQL = f"""
+    INSERT INTO due (due_ms, enrollment_id, lesson_id, turn)
+    SELECT given.due_ms, enrollment.id, given.lesson_id, enrollment.turn
+    FROM given JOIN enrollment ON enrollment.id = given.enrollment_id AND {_STILL_THERE.format(turn="given.turn")}
+    WHERE {_NOT_HAD.format(lesson="given.lesson_id")}
+"""  # noqa: S608 -- constant
+_FINISH = "UPDATE enrollment SET state = 'finished', reason = NULL, changed_ms = {now_ms}"
+_HAD_ALL = """enrollment.state = 'active' AND {count} = (SELECT count(*) FROM delivery
+    WHERE delivery.subscriber_id = enrollment.subscriber_id AND delivery.lesson_id IN ({lessons}))"""
+_FINISH_SQLITE = f"{_FINISH} WHERE id = ? AND turn = ? AND {_HAD_ALL}"
+_FINISH_POSTGRESQL = f"""{_FINISH} FROM given
+    WHERE enrollment.id = given.id AND enrollment.turn = given.turn AND {_HAD_ALL}"""
 
 
 def add(
@@ -68,7 +108,11 @@ def ended_for(connection: Connection, subscriber_id: int, reason: str, since_ms:
 
 
 def move(connection: Connection, enrollment_id: int, state: Enrolled, reason: str | None, now_ms: int) -> int:
-    """Sets the state and begins a new turn, which strands every due row of an old one. Returns the turn."""
+    """Sets the state and begins a new turn, which strands every due row of an old one. Returns the turn.
+
+    No batch starts between this and the end of the transaction: whoever starts later sees it.
+    """
+    exclude_starts(connection)
     changed = enrollment.update().where(enrollment.c.id == enrollment_id)
     values = {"state": state, "reason": reason, "turn": enrollment.c.turn + 1, "changed_ms": now_ms}
     return int(connection.scalars(changed.values(values).returning(enrollment.c.turn)).one())
@@ -77,7 +121,8 @@ def move(connection: Connection, enrollment_id: int, state: Enrolled, reason: st
 def set_states(connection: Connection, ids: Collection[int], state: Enrolled, reason: str | None, now_ms: int) -> None:
     """Moves active enrollments that have nothing due; no new turn."""
     if ids:
-        changed = enrollment.update().where(enrollment.c.id.in_(ids), enrollment.c.state == Enrolled.ACTIVE)
+        changed = enrollment.update().where(among(connection, enrollment.c.id, ids))
+        changed = changed.where(enrollment.c.state == Enrolled.ACTIVE)
         connection.execute(changed.values(state=state, reason=reason, changed_ms=now_ms))
 
 
@@ -85,16 +130,11 @@ def set_secondary(connection: Connection, enrollment_id: int, secondary: str | N
     connection.execute(enrollment.update().where(enrollment.c.id == enrollment_id).values(secondary=secondary))
 
 
-def with_subscribers(connection: Connection, ids: Collection[int], *, lock: bool = False) -> dict[int, Record]:
-    """enrollment id → its columns with subscriber_state and zone.
-
-    With `lock`, whoever wants to change these people's affairs waits for us, and we have waited for them.
-    """
+def with_subscribers(connection: Connection, ids: Collection[int]) -> dict[int, Record]:
+    """enrollment id → its columns with subscriber_state and zone."""
     joined = enrollment.join(subscriber, subscriber.c.id == enrollment.c.subscriber_id)
     found = select(enrollment, subscriber.c.state.label("subscriber_state"), subscriber.c.zone).select_from(joined)
-    if lock:
-        found = found.order_by(subscriber.c.id).with_for_update(read=True, of=[subscriber, enrollment])
-    return {row.id: row for row in connection.execute(found.where(enrollment.c.id.in_(ids)))}
+    return {row.id: row for row in connection.execute(found.where(among(connection, enrollment.c.id, ids)))}
 
 
 def add_due(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -104,30 +144,62 @@ def add_due(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         connection.execute(due.insert(), listed)
 
 
-def any_due(connection: Connection, now_ms: int) -> bool:
-    return connection.scalar(select(due.c.due_ms).where(due.c.due_ms <= now_ms).limit(1)) is not None
+def add_next(connection: Connection, rows: Sequence[tuple[int, int, int, int]]) -> int:
+    """Due rows from (enrollment_id, due_ms, lesson_id, turn), for those who still stand there and have not had it.
+
+    Returns how many were written.
+    """
+    if not rows:
+        return 0
+    columns = dict(zip(("enrollment_id", "due_ms", "lesson_id", "turn"), zip(*rows, strict=True), strict=True))
+    if connection.dialect.name == "sqlite":
+        return run_many(connection, _NEXT_SQLITE, columns)
+    return run_many(connection, _NEXT_POSTGRESQL, columns, due)
 
 
-def take_due(connection: Connection, now_ms: int, limit: int) -> list[Record]:
-    """Removes and returns up to `limit` rows that are due. Two planners never take the same row."""
+def finish(connection: Connection, ends: Sequence[tuple[int, int]], lessons: Sequence[int], now_ms: int) -> int:
+    """Finishes those of (enrollment, turn) that still stand there and have a delivery of each of `lessons`.
+
+    Returns how many. Deliveries that were skipped or failed count here: their courses do not stand at the end.
+    """
+    if not ends:
+        return 0
+    fill = {"now_ms": int(now_ms), "lessons": ", ".join(str(int(each)) for each in lessons), "count": len(lessons)}
+    columns = dict(zip(("id", "turn"), zip(*ends, strict=True), strict=True))
+    if connection.dialect.name == "sqlite":
+        return run_many(connection, _FINISH_SQLITE.format(**fill), columns)
+    return run_many(connection, _FINISH_POSTGRESQL.format(**fill), columns, enrollment)
+
+
+def any_due(connection: Connection, now_ms: int, without: Collection[int] = ()) -> bool:
+    found = select(due.c.due_ms).where(due.c.due_ms <= now_ms)
+    if without:
+        found = found.where(due.c.lesson_id.not_in(without))
+    return connection.scalar(found.limit(1)) is not None
+
+
+def take_due(connection: Connection, now_ms: int, limit: int, without: Collection[int] = ()) -> Sequence[Record]:
+    """Removes up to `limit` rows that are due, but for the lessons `without`; returns them with their enrollments.
+
+    Rows of (due_ms, lesson_id, id, turn, subscriber_id, funnel, pattern, secondary, pace) in order of due_ms; `id` is
+    the enrollment's. Rows of an old turn are dropped. Two planners never take the same row.
+    """
     if connection.dialect.name == "postgresql":
-        taken = connection.execute(_TAKE_POSTGRESQL, {"now_ms": now_ms, "limit": limit}).all()
-        return sorted(taken, key=lambda row: (row.due_ms, row.enrollment_id))
-    found = select(due).where(due.c.due_ms <= now_ms).order_by(due.c.due_ms, due.c.enrollment_id).limit(limit)
-    rows = list(connection.execute(found))
-    if rows:
-        gone = due.delete().where(
-            due.c.due_ms == bindparam("d"), due.c.enrollment_id == bindparam("e"), due.c.turn == bindparam("t")
-        )
-        connection.execute(gone, [{"d": row.due_ms, "e": row.enrollment_id, "t": row.turn} for row in rows])
+        asked = {"now_ms": now_ms, "limit": limit, "without": list(without)}
+        return connection.execute(_TAKE_POSTGRESQL, asked).all()
+    kept = json.dumps(list(without))
+    rows = connection.execute(_TAKE_SQLITE, {"now_ms": now_ms, "limit": limit, "without": kept}).all()
+    end = (rows[-1].due_ms, rows[-1].id, rows[-1].turn) if len(rows) == limit else (now_ms, _LAST, _LAST)
+    gone = {"due_ms": end[0], "enrollment_id": end[1], "turn": end[2], "without": kept}
+    connection.execute(_DELETE_SQLITE, gone)
     return rows
 
 
 def received(connection: Connection, subscriber_ids: Collection[int]) -> set[tuple[int, int]]:
     """(subscriber, lesson) pairs that were handed over or may have been; not what was skipped or failed."""
-    arrived = delivery.c.state.is_(None) | delivery.c.state.not_in(("skipped", "failed"))
+    arrived = delivery.c.state.is_(None) | delivery.c.state.not_in(NEVER_SENT)
     found = select(delivery.c.subscriber_id, delivery.c.lesson_id)
-    found = found.where(delivery.c.subscriber_id.in_(subscriber_ids), arrived)
+    found = found.where(among(connection, delivery.c.subscriber_id, subscriber_ids), arrived)
     return {(row.subscriber_id, row.lesson_id) for row in connection.execute(found)}
 
 

@@ -3,7 +3,7 @@
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import Connection, select
 
@@ -49,6 +49,17 @@ def lesson_ids(connection: Connection, funnel: str) -> dict[str, int]:
     """lesson key → number, for one funnel."""
     rows = connection.execute(select(lesson.c.key, lesson.c.id).where(lesson.c.funnel == funnel))
     return {row.key: row.id for row in rows}
+
+
+def lessons_of(connection: Connection, funnels: Collection[str]) -> list[int]:
+    """The numbers of every lesson of these funnels."""
+    if not funnels:
+        return []
+    return list(connection.scalars(select(lesson.c.id).where(lesson.c.funnel.in_(funnels))))
+
+
+def lesson_key(connection: Connection, lesson_id: int) -> str:
+    return str(connection.scalars(select(lesson.c.key).where(lesson.c.id == lesson_id)).one())
 
 
 def keep_wordings(connection: Connection, texts: Mapping[str, str]) -> None:

@@ -1,10 +1,11 @@
 """Subscribers, their wrapped keys, and suppressions. Nothing here can read an address: it arrives and leaves sealed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, or_, select
 
-from funnel.core.consent import Standing
+from funnel.core.consent import Standing, Suppressed, Suppression
+from funnel.store.bulk import among
 from funnel.store.tables import Record, subscriber, subscriber_key, suppression
 from funnel.store.upsert import dialect_insert
 
@@ -87,18 +88,56 @@ def sealed_by_id(connection: Connection, ids: Collection[int]) -> list[Record]:
     return list(connection.execute(select(*columns).select_from(joined).where(subscriber.c.id.in_(ids))))
 
 
-def suppression_of(connection: Connection, hashes: Collection[bytes]) -> str | None:
-    """Why an address is not mailed, or None."""
-    return connection.scalar(select(suppression.c.reason).where(suppression.c.address_hash.in_(hashes)))
+def locked(connection: Connection, ids: Collection[int]) -> Sequence[Record]:
+    """These subscribers; nobody else changes their affairs until the transaction ends."""
+    found = select(subscriber).where(among(connection, subscriber.c.id, ids))
+    return connection.execute(found.order_by(subscriber.c.id).with_for_update()).all()
 
 
-def suppress(connection: Connection, address_hash: bytes, reason: str, now_ms: int) -> None:
-    """Adds a suppression; one that is there already stays as it is."""
-    row = {"address_hash": address_hash, "reason": reason, "at_ms": now_ms}
-    connection.execute(dialect_insert(connection, suppression).values(row).on_conflict_do_nothing())
+def locked_by_hash(connection: Connection, hashes: Collection[bytes]) -> Sequence[Record]:
+    """The subscribers with any of these address hashes, locked likewise."""
+    found = select(subscriber).where(subscriber.c.address_hash.in_(hashes))
+    return connection.execute(found.order_by(subscriber.c.id).with_for_update()).all()
 
 
-def lift(connection: Connection, hashes: Collection[bytes], reasons: Collection[str]) -> None:
-    """Removes a suppression that has one of these reasons."""
+def suppression_of(connection: Connection, hashes: Collection[bytes]) -> Suppression | None:
+    """Why an address is not mailed, and since when; or None. Of several, the one for the strongest reason."""
+    found = select(suppression.c.reason, suppression.c.at_ms).where(suppression.c.address_hash.in_(hashes))
+    return max((Suppression(*row) for row in connection.execute(found)), key=_strength, default=None)
+
+
+def suppress(connection: Connection, address_hash: bytes, reason: str, at_ms: int) -> None:
+    """Suppresses an address. Whoever is suppressed for a stronger reason, or has been so later, stays so."""
+    suppress_all(connection, {address_hash: at_ms}, Suppressed(reason))
+
+
+def suppress_all(connection: Connection, moments: Mapping[bytes, int], reason: Suppressed) -> None:
+    """Suppresses many addresses: hash → since when."""
+    if not moments:
+        return
+    adding = dialect_insert(connection, suppression)
+    weaker = (suppression.c.reason == each for each in reason.weaker)
+    earlier = and_(suppression.c.reason == reason, suppression.c.at_ms < adding.excluded.at_ms)
+    replacing = adding.on_conflict_do_update(
+        index_elements=["address_hash"],
+        set_={"reason": adding.excluded.reason, "at_ms": adding.excluded.at_ms},
+        where=or_(*weaker, earlier),
+    )
+    rows = [{"address_hash": hash_, "reason": reason, "at_ms": moments[hash_]} for hash_ in sorted(moments)]
+    connection.execute(replacing, rows)
+
+
+def lift(connection: Connection, hashes: Collection[bytes], reasons: Collection[str]) -> bool:
+    """Removes a suppression that has one of these reasons. True if there was one; its subscriber may ask anew."""
     found = suppression.c.address_hash.in_(hashes) & suppression.c.reason.in_(reasons)
-    connection.execute(suppression.delete().where(found))
+    if not connection.execute(suppression.delete().where(found)).rowcount:
+        return False
+    theirs = subscriber.c.address_hash.in_(hashes) & (subscriber.c.state == Standing.SUPPRESSED)
+    connection.execute(subscriber.update().where(theirs).values(state=Standing.UNSUBSCRIBED))
+    return True
+
+
+def _strength(found: Suppression) -> tuple[int, int]:
+    """A reason that nobody knows is the strongest: only an operator lifts it."""
+    ranks: list[str] = list(Suppressed)
+    return ranks.index(found.reason) if found.reason in ranks else len(ranks), found.at_ms

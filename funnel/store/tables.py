@@ -33,6 +33,11 @@ metadata = MetaData(
 Id = BigInteger().with_variant(Integer, "sqlite")
 COUNTED: dict[str, Any] = {"sqlite_autoincrement": True}
 
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
 # An immutable snapshot of one funnel; `content` is compressed JSON, path → base64 of the file.
 revision = Table(
     "revision",
@@ -137,14 +142,7 @@ enrollment = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
     Index("ix_enrollment_subscriber_id_funnel", "subscriber_id", "funnel"),
-    Index(
-        "uq_enrollment_live",
-        "subscriber_id",
-        "funnel",
-        unique=True,
-        sqlite_where=text("state IN ('active', 'paused')"),
-        postgresql_where=text("state IN ('active', 'paused')"),
-    ),
+    _partial("uq_enrollment_live", "subscriber_id", "funnel", where="state IN ('active', 'paused')", unique=True),
     **COUNTED,
 )
 
@@ -159,7 +157,9 @@ due = Table(
     sqlite_with_rowid=False,
 )
 
-# What is handed over together. `uid` is the random name that the provider sees.
+# What is handed over together. `uid` is the random name that the provider sees; `size` how many were planned into it,
+# `due_ms` the earliest of their due times. Bit n of `proven` is set once attempt n is known to have been accepted;
+# `resent` counts how often it was handed over again after a doubt; `seen_ms` is when its first event came.
 batch = Table(
     "batch",
     metadata,
@@ -181,20 +181,21 @@ batch = Table(
     Column("provider", String(16), nullable=True),
     Column("reference", String(200), nullable=True),
     Column("reason", String(80), nullable=True),
-    *(
-        Index(
-            f"ix_batch_{state}",
-            column,
-            sqlite_where=text(f"state = '{state}'"),
-            postgresql_where=text(f"state = '{state}'"),
-        )
-        for state, column in (("planned", "planned_ms"), ("started", "lease_ms"), ("unknown", "started_ms"))
-    ),
+    Column("size", Integer, nullable=False, server_default="0"),
+    Column("due_ms", BigInteger, nullable=True),
+    Column("proven", BigInteger, nullable=False, server_default="0"),
+    Column("resent", Integer, nullable=False, server_default="0"),
+    Column("seen_ms", BigInteger, nullable=True),
+    _partial("ix_batch_planned", "planned_ms", where="state = 'planned'"),
+    _partial("ix_batch_started", "lease_ms", where="state = 'started'"),
+    _partial("ix_batch_unknown", "started_ms", where="state = 'unknown'"),
+    _partial("ix_batch_seen", "started_ms", where="seen_ms IS NOT NULL"),
+    _partial("ix_batch_settled", "settled_ms", where="settled_ms IS NOT NULL"),
     **COUNTED,
 )
 
-# One lesson for one subscriber. `state` is set only where it differs from the batch's; `lesson_id` and `batch_id` are
-# NULL once withdrawn.
+# One lesson for one subscriber. `state` is set only where it differs from the batch's; `position` is its place in the
+# batch for good; `lesson_id` and `batch_id` are NULL once withdrawn.
 delivery = Table(
     "delivery",
     metadata,
@@ -203,11 +204,13 @@ delivery = Table(
     Column("lesson_id", BigInteger, nullable=True),
     Column("enrollment_id", BigInteger, nullable=False),
     Column("turn", Integer, nullable=False),
-    Column("batch_id", BigInteger, nullable=True, index=True),
+    Column("batch_id", BigInteger, nullable=True),
+    Column("position", SmallInteger, nullable=True),
     Column("due_ms", BigInteger, nullable=False),
     Column("state", String(16), nullable=True),
     Column("reason", String(80), nullable=True),
     UniqueConstraint("subscriber_id", "lesson_id"),
+    Index("ix_delivery_batch_id_position", "batch_id", "position"),
     **COUNTED,
 )
 
@@ -220,18 +223,15 @@ notice = Table(
     Column("signup_id", BigInteger, nullable=False),
     Column("funnel", String(80), nullable=False),
     Column("kind", String(16), nullable=False),
-    Column("batch_id", BigInteger, nullable=True, index=True),
+    Column("batch_id", BigInteger, nullable=True),
+    Column("position", SmallInteger, nullable=True),
     Column("state", String(16), nullable=True),
     Column("reason", String(80), nullable=True),
     Column("token_hash", LargeBinary(32), nullable=True, unique=True),
     Column("expires_ms", BigInteger, nullable=True),
     Column("created_ms", BigInteger, nullable=False),
-    Index(
-        "ix_notice_requested",
-        "id",
-        sqlite_where=text("state = 'requested'"),
-        postgresql_where=text("state = 'requested'"),
-    ),
+    Index("ix_notice_batch_id_position", "batch_id", "position"),
+    _partial("ix_notice_requested", "id", where="state = 'requested'"),
     **COUNTED,
 )
 
@@ -241,4 +241,55 @@ suppression = Table(
     Column("address_hash", LargeBinary(32), primary_key=True),
     Column("reason", String(24), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
+)
+
+# What the provider told us later, boiled down: never its words, which hold addresses. The unique key drops repetitions.
+event = Table(
+    "event",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("position", SmallInteger, nullable=False),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("kind", String(24), nullable=False),
+    Column("reason", String(24), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+    Column("handled_ms", BigInteger, nullable=True),
+    UniqueConstraint("batch_id", "position", "attempt", "kind", "at_ms"),
+    _partial("ix_event_new", "id", where="handled_ms IS NULL"),
+    **COUNTED,
+)
+
+# Why something is not sent at the moment: all sending, a funnel, or a provider. `until_ms` NULL waits for a person;
+# once it has passed, one batch goes first to see. `strikes` counts how often in a row it had to be held.
+hold = Table(
+    "hold",
+    metadata,
+    Column("scope", String(100), primary_key=True),
+    Column("reason", String(200), nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=True),
+    Column("strikes", Integer, nullable=False),
+)
+
+# An hour of a funnel: how many lessons the due table promised for it, and how many were planned.
+volume = Table(
+    "volume",
+    metadata,
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("funnel", String(80), primary_key=True),
+    Column("forecast", Integer, nullable=False),
+    Column("planned", Integer, nullable=False),
+)
+
+# How far the daily reading of a provider's suppression lists has come.
+poll = Table(
+    "poll",
+    metadata,
+    Column("list", String(24), primary_key=True),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("offset", Integer, nullable=False),
+    Column("found", Integer, nullable=False),
+    Column("finished_ms", BigInteger, nullable=True),
 )

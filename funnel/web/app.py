@@ -8,8 +8,9 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from funnel.flow import events
 from funnel.runtime import Runtime
-from funnel.web import joining, operator, pages, reader, visitor
+from funnel.web import hooks, joining, metrics, operator, pages, reader, visitor
 from funnel.web.guard import Guard
 from funnel.web.visit import Site, view
 
@@ -21,12 +22,14 @@ def routes() -> list[BaseRoute]:
         Route("/", view(visitor.front), methods=GET),
         Route("/healthz", view(operator.healthz), methods=GET),
         Route("/readyz", view(operator.readyz), methods=GET),
+        Route("/metrics", view(metrics.metrics), methods=GET),
         Route("/outbox", view(operator.outbox), methods=GET),
         Route("/outbox/{name}", view(operator.outbox_mail), methods=GET),
         Route("/outbox/{name}/html", view(operator.outbox_html), methods=GET),
+        Route("/hooks/sendgrid", hooks.sendgrid, methods=POST),
         Route("/leave", view(visitor.leave), methods=POST),
-        Route("/c/{token}", view(joining.confirm), methods=BOTH),
-        Route("/c/{token}/again", view(joining.confirm_again), methods=POST),
+        Route("/c/{token}", view(joining.confirm, nudges=True), methods=BOTH),
+        Route("/c/{token}/again", view(joining.confirm_again, nudges=True), methods=POST),
         Route("/r/{token}", view(reader.read), methods=GET),
         Route("/u/{token}", view(reader.unsubscribe), methods=BOTH),
         Route("/u/{token}/undo", view(reader.undo), methods=POST),
@@ -38,8 +41,8 @@ def routes() -> list[BaseRoute]:
         Route("/{slug}/q/{number}", view(visitor.question), methods=BOTH),
         Route("/{slug}/result", view(visitor.result), methods=GET),
         Route("/{slug}/choose", view(visitor.choose), methods=POST),
-        Route("/{slug}/join", view(joining.join), methods=BOTH),
-        Route("/{slug}/inbox", view(joining.inbox), methods=BOTH),
+        Route("/{slug}/join", view(joining.join, nudges=True), methods=BOTH),
+        Route("/{slug}/inbox", view(joining.inbox, nudges=True), methods=BOTH),
         Route("/{slug}/how", view(visitor.how), methods=GET),
         Route("/{slug}/privacy", view(visitor.privacy), methods=GET),
         Route("/{slug}/support", view(visitor.support), methods=GET),
@@ -54,5 +57,6 @@ def create_app(runtime: Runtime) -> Starlette:
         exception_handlers={HTTPException: pages.refused},
     )
     app.router.redirect_slashes = False  # it would trust the Host header
-    app.state.site = Site(runtime.settings, runtime.tools, pages.renderer(), runtime.now_ms)
+    app.state.site = Site(runtime.settings, runtime.tools, pages.renderer(), runtime.now_ms, runtime.nudge)
+    app.state.webhook = events.webhook(runtime.settings.webhook_key)
     return app

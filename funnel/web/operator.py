@@ -28,7 +28,7 @@ def healthz(_visit: Visit) -> Response:
 
 def readyz(visit: Visit) -> Response:
     """200 when database and Redis answer, else 503; with the age of the worker's last tick in milliseconds."""
-    found = {"database": _database(visit), **_redis(visit)}
+    found = {"database": _database(visit), **redis_state(visit)}
     ready = found["database"] is True and found["redis"] is True
     return JSONResponse({"ok": ready, **found}, 200 if ready else 503)
 
@@ -41,7 +41,8 @@ def _database(visit: Visit) -> bool:
         return False
 
 
-def _redis(visit: Visit) -> dict[str, object]:
+def redis_state(visit: Visit) -> dict[str, object]:
+    """Whether Redis answers, and how old the worker's last tick is; None where it has none."""
     if not visit.site.settings.redis_url:
         return {"redis": False, "tick_age_ms": None}
     try:
@@ -75,18 +76,23 @@ def outbox_html(visit: Visit) -> Response:
     return Response(text, media_type="text/html", headers={"Content-Security-Policy": policy})
 
 
-def _outbox_folder(visit: Visit) -> Path:
-    """Only with the outbox provider, and only from this machine or with the token."""
-    settings = visit.site.settings
-    if settings.mail != "outbox":
-        raise HTTPException(404)
-    client = visit.request.client
+def only_operators(visit: Visit) -> None:
+    """Raises 404 for all but this machine and whoever has the token."""
+    token, client = visit.site.settings.token, visit.request.client
     given = visit.request.headers.get("authorization", "").removeprefix("Bearer ")
-    known = settings.token is not None and hmac.compare_digest(given.encode(), settings.token.encode())
+    known = token is not None and hmac.compare_digest(given.encode(), token.encode())
     # Both ends: a name that somebody points at this machine (DNS rebinding) is not this machine.
     here = client is not None and client.host in LOOPBACK and visit.request.url.hostname in LOOPBACK
     if not known and not here:
         raise HTTPException(404)
+
+
+def _outbox_folder(visit: Visit) -> Path:
+    """Only with the outbox provider, and only for operators."""
+    settings = visit.site.settings
+    if settings.mail != "outbox":
+        raise HTTPException(404)
+    only_operators(visit)
     return settings.home / "outbox"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -40,6 +41,7 @@ class Site:
     tools: Tools
     render: Callable[..., str]
     now_ms: Callable[[], int]
+    nudge: Callable[[], None]
 
 
 @dataclass
@@ -146,15 +148,21 @@ def cookie_name(slug: str, secure: bool) -> str:
     return f"{'__Host-' if secure else ''}{slug}"
 
 
-def view(function: Callable[[Visit], Response]) -> Callable[[Request], Any]:
-    """Makes an endpoint of a plain function, which runs in a thread. `now` is read here, once."""
+def view(function: Callable[[Visit], Response], *, nudges: bool = False) -> Callable[[Request], Any]:
+    """Makes an endpoint of a plain function, which runs in a thread. `now` is read here, once.
+
+    With `nudges`, the workers are told after the answer to a form: somebody is waiting for a mail.
+    """
 
     async def endpoint(request: Request) -> Response:
         if refused := request.scope.get("refused"):
             raise HTTPException(refused)
         form = await _form(request) if request.method == "POST" else {}
         site: Site = request.app.state.site
-        return await run_in_threadpool(function, Visit(site, request, form, site.now_ms()))
+        response = await run_in_threadpool(function, Visit(site, request, form, site.now_ms()))
+        if nudges and request.method == "POST":
+            response.background = BackgroundTask(site.nudge)
+        return response
 
     return endpoint
 

@@ -4,7 +4,21 @@ import hashlib
 
 import pytest
 
-from funnel.core.consent import NOTICE_LIMITS, Enrolled, Standing, lesson_refusal, notice_refusal, wording_hash
+from funnel.core.consent import (
+    BOUNCE_MS,
+    NOTICE_LIMITS,
+    SKEW_MS,
+    Enrolled,
+    Standing,
+    Suppressed,
+    Suppression,
+    confirming_lifts,
+    is_overtaken,
+    lesson_refusal,
+    notice_refusal,
+    standing_after,
+    wording_hash,
+)
 
 HOUR, DAY = NOTICE_LIMITS
 
@@ -34,8 +48,13 @@ def test_a_standing_that_nobody_knows_is_refused(word: str) -> None:
     assert lesson_refusal(word, Enrolled.ACTIVE, 3, 3) is not None
 
 
+NOW_MS = 1_795_348_800_000
+FRESH, RESTED = NOW_MS - BOUNCE_MS + 1, NOW_MS - BOUNCE_MS
+UNSUBSCRIBED, COMPLAINT = Suppression("unsubscribed", NOW_MS), Suppression("complaint", 0)
+
+
 @pytest.mark.parametrize(
-    ("standing", "suppressed_for", "sent", "refusal"),
+    ("standing", "suppression", "sent", "refusal"),
     [
         (Standing.PENDING, None, {}, None),
         (Standing.PENDING, None, {HOUR: 3, DAY: 7}, None),
@@ -43,21 +62,70 @@ def test_a_standing_that_nobody_knows_is_refused(word: str) -> None:
         (Standing.PENDING, None, {HOUR: 0, DAY: 8}, "too many"),
         (Standing.PENDING, None, {HOUR: 5, DAY: 9}, "too many"),
         (Standing.ACTIVE, None, {}, None),
-        (Standing.UNSUBSCRIBED, Standing.UNSUBSCRIBED, {}, None),
-        (Standing.ERASED, Standing.ERASED, {}, None),
-        (Standing.PENDING, Standing.UNSUBSCRIBED, {HOUR: 4}, "too many"),
-        (Standing.PENDING, "complained", {}, "suppressed"),
-        (Standing.PENDING, "bounced", {}, "suppressed"),
-        (Standing.PENDING, "", {}, "suppressed"),  # a reason that nobody knows
+        (Standing.UNSUBSCRIBED, UNSUBSCRIBED, {}, None),
+        (Standing.ERASED, Suppression("erased", NOW_MS), {}, None),
+        (Standing.PENDING, UNSUBSCRIBED, {HOUR: 4}, "too many"),
+        (Standing.PENDING, COMPLAINT, {}, "suppressed"),
+        (Standing.SUPPRESSED, COMPLAINT, {}, "suppressed"),
+        (Standing.PENDING, Suppression("not me", 0), {}, "suppressed"),
+        (Standing.PENDING, Suppression("bounced", FRESH), {}, "suppressed"),
+        (Standing.SUPPRESSED, Suppression("bounced", FRESH), {}, "suppressed"),
+        (Standing.PENDING, Suppression("bounced", NOW_MS), {}, "suppressed"),
+        (Standing.SUPPRESSED, Suppression("bounced", RESTED), {}, None),
+        (Standing.PENDING, Suppression("bounced", 0), {}, None),
+        (Standing.SUPPRESSED, Suppression("bounced", RESTED), {HOUR: 4}, "too many"),
+        (Standing.PENDING, Suppression("", 0), {}, "suppressed"),  # a reason that nobody knows
         (Standing.SUPPRESSED, None, {}, "suppressed"),
-        (Standing.SUPPRESSED, Standing.UNSUBSCRIBED, {}, "suppressed"),
-        (Standing.PENDING, "complained", {HOUR: 4}, "suppressed"),
+        (Standing.SUPPRESSED, UNSUBSCRIBED, {}, "suppressed"),
+        (Standing.PENDING, COMPLAINT, {HOUR: 4}, "suppressed"),
     ],
 )
 def test_a_confirm_mail_goes_only_where_it_may(
-    standing: Standing, suppressed_for: str | None, sent: dict[int, int], refusal: str | None
+    standing: Standing, suppression: Suppression | None, sent: dict[int, int], refusal: str | None
 ) -> None:
-    assert notice_refusal(standing, suppressed_for, sent) == refusal
+    assert notice_refusal(standing, suppression, sent, NOW_MS) == refusal
+    assert confirming_lifts(standing, suppression, NOW_MS) == (refusal != "suppressed")
+
+
+@pytest.mark.parametrize(
+    ("standing", "reason", "after"),
+    [
+        (Standing.ACTIVE, Suppressed.UNSUBSCRIBED, Standing.UNSUBSCRIBED),
+        (Standing.PENDING, Suppressed.UNSUBSCRIBED, Standing.UNSUBSCRIBED),
+        (Standing.SUPPRESSED, Suppressed.UNSUBSCRIBED, Standing.SUPPRESSED),
+        (Standing.ACTIVE, Suppressed.BOUNCED, Standing.SUPPRESSED),
+        (Standing.UNSUBSCRIBED, Suppressed.BOUNCED, Standing.SUPPRESSED),
+        (Standing.PENDING, Suppressed.COMPLAINT, Standing.SUPPRESSED),
+        (Standing.ERASED, Suppressed.COMPLAINT, Standing.ERASED),
+        (Standing.ERASED, Suppressed.UNSUBSCRIBED, Standing.ERASED),
+    ],
+)
+def test_where_somebody_stands_once_suppressed(standing: Standing, reason: Suppressed, after: Standing) -> None:
+    assert standing_after(standing, reason) == after
+
+
+def test_a_complaint_outranks_a_bounce_and_a_bounce_outranks_leaving() -> None:
+    assert Suppressed.COMPLAINT.weaker == ("unsubscribed", "erased", "bounced")
+    assert Suppressed.BOUNCED.weaker == ("unsubscribed", "erased")
+    assert Suppressed.UNSUBSCRIBED.weaker == ()
+    assert all(len(reason) <= 24 for reason in Suppressed)
+
+
+@pytest.mark.parametrize(
+    ("reason", "standing", "ahead_ms", "overtaken"),
+    [
+        (Suppressed.UNSUBSCRIBED, Standing.ACTIVE, SKEW_MS + 1, True),
+        (Suppressed.BOUNCED, Standing.ACTIVE, SKEW_MS + 1, True),
+        (Suppressed.UNSUBSCRIBED, Standing.ACTIVE, SKEW_MS, False),  # two clocks are never quite the same
+        (Suppressed.UNSUBSCRIBED, Standing.ACTIVE, -1, False),
+        (Suppressed.COMPLAINT, Standing.ACTIVE, 10 * SKEW_MS, False),
+        (Suppressed.BOUNCED, Standing.UNSUBSCRIBED, 10 * SKEW_MS, False),
+    ],
+)
+def test_confirming_overtakes_only_what_confirming_lifts(
+    reason: Suppressed, standing: Standing, ahead_ms: int, overtaken: bool
+) -> None:
+    assert is_overtaken(reason, NOW_MS - ahead_ms, standing, NOW_MS) == overtaken
 
 
 def test_a_wording_is_named_by_its_exact_bytes() -> None:

@@ -1,49 +1,29 @@
-"""A real HTTP server that takes and refuses mail as SendGrid's v3 API does, for tests."""
+"""A real HTTP server that takes and refuses mail as SendGrid's v3 API does, for tests.
 
+By itself: python -m tests.fakes.sendgrid --port 8025 --seed 7 --ledger taken.jsonl
+"""
+
+import argparse
 import json
+import os
 import secrets
-import socket
-import sys
+import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from email.message import Message
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Self
 
+from .sendgrid_faults import Answer, Delay, Drop, Fault, Half, RandomFaults, Reset, TakeThen
+from .sendgrid_http import Reply, Server
 from .sendgrid_rules import Json, Problem, error_body, find_problems, mailboxes
 
+__all__ = ["Answer", "Delay", "Drop", "FakeSendGrid", "Fault", "Half", "RandomFaults", "Reset", "TakeThen"]
+
 MAX_BODY = 30_000_000  # the smaller of the two readings of 30 MB
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer. `body`: None, a string sent as it is, or anything JSON can hold."""
-
-    status: int
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Drop:
-    """Hang up without an answer, before or after the request has been taken."""
-
-    when: Literal["before", "after"] = "before"
-
-
-@dataclass(frozen=True)
-class Delay:
-    """Wait, then handle the request as usual. `Delay(0)` lets one request pass."""
-
-    seconds: float
-
-
-Fault = Answer | Drop | Delay
 
 
 @dataclass(frozen=True)
@@ -62,15 +42,32 @@ class Delivered:
 class FakeSendGrid:
     """Context manager; the server runs while inside it.
 
-    `requests`: payloads taken, in order, those in sandbox mode included. `connections`: TCP connections taken.
+    `requests`: payloads taken, in order, those in sandbox mode included; none when not to `keep` them.
+    `connections`: TCP connections taken. `faults` is asked at each request that no scripted fault meets.
+    `on_accepted` is called in the request's thread, before the answer, with X-Message-Id and the payload.
+    `ledger`: a file that gets a JSON line for each recipient taken, before the answer: message_id (the header), batch,
+    position, and whether an answer is then given that says so.
     """
 
-    def __init__(self, api_key: str = "SG.test") -> None:
+    def __init__(
+        self,
+        api_key: str = "SG.test",
+        *,
+        port: int = 0,
+        faults: Callable[[], Fault | None] | None = None,
+        on_accepted: Callable[[str, Json], None] | None = None,
+        ledger: Path | None = None,
+        keep: bool = True,
+    ) -> None:
         self.api_key = api_key
+        self._faults = faults or (lambda: None)
+        self._on_accepted = on_accepted
+        self._ledger = ledger
+        self._keep = keep
         self._accepted: list[tuple[str, Json]] = []
         self._script: deque[Fault] = deque()
         self._closing = threading.Event()
-        self._server = _Server(self)
+        self._server = Server(self, port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -103,25 +100,42 @@ class FakeSendGrid:
         """What would have reached people: one item for each to, cc and bcc of each request, in order."""
         return [mail for message_id, payload in list(self._accepted) for mail in _deliver(message_id, payload)]
 
-    def respond(self, method: str, path: str, headers: Message, body: bytes) -> Answer | None:
-        """The answer to a request; None means: hang up."""
+    def hang_up(self) -> None:
+        """Close every connection, idle ones too, and go on listening."""
+        self._server.hang_up()
+
+    def next_fault(self) -> Fault | None:
+        """What the request that has just begun will meet, after the wait that comes with it."""
         try:
-            fault = self._script.popleft()
+            fault: Fault | None = self._script.popleft()
         except IndexError:
-            return self._handle(method, path, headers, body)
+            fault = self._faults()
+        if isinstance(fault, Delay):
+            self._closing.wait(fault.seconds)
+            return fault.then
+        return fault
+
+    def respond(self, method: str, path: str, headers: Message, body: bytes, fault: Fault | None) -> Reply:
+        def handle(*, answered: bool = False) -> Answer:
+            return self._handle(method, path, headers, body, answered=answered)
+
         match fault:
             case Answer():
-                return fault
+                return Reply(fault)
             case Drop(when="before"):
-                return None
+                return Reply(None)
             case Drop():
-                self._handle(method, path, headers, body)
-                return None
-            case Delay():
-                self._closing.wait(fault.seconds)
-                return self._handle(method, path, headers, body)
+                handle()
+                return Reply(None)
+            case TakeThen():
+                handle()
+                return Reply(fault.answer)
+            case Half():
+                answer = handle() if fault.taken else Answer(500)
+                return Reply(Answer(answer.status, answer.body or {"half": True}, answer.headers), fault.within)
+        return Reply(handle(answered=True))
 
-    def _handle(self, method: str, path: str, headers: Message, body: bytes) -> Answer:
+    def _handle(self, method: str, path: str, headers: Message, body: bytes, *, answered: bool) -> Answer:
         if "Authorization" not in headers:
             return _refuse(401, Problem("authorization required"))
         if headers["Authorization"] != f"Bearer {self.api_key}":
@@ -130,10 +144,10 @@ class FakeSendGrid:
             case "GET", "/v3/scopes":
                 return Answer(200, {"scopes": ["mail.send"]})
             case "POST", "/v3/mail/send":
-                return self._take_mail(headers.get_content_type(), body)
+                return self._take_mail(headers.get_content_type(), body, answered=answered)
         return _refuse(404, Problem("not found"))
 
-    def _take_mail(self, content_type: str, body: bytes) -> Answer:
+    def _take_mail(self, content_type: str, body: bytes, *, answered: bool) -> Answer:
         if content_type != "application/json":
             return _refuse(415, Problem("Content-Type should be application/json."))
         if len(body) >= MAX_BODY:
@@ -145,8 +159,24 @@ class FakeSendGrid:
         if problems := find_problems(payload):
             return _refuse(400, *problems)
         message_id = secrets.token_urlsafe(16)
-        self._accepted.append((message_id, payload))
+        if self._keep:
+            self._accepted.append((message_id, payload))
+        if not _is_sandbox(payload):
+            self._note(payload, answered=answered)
+            if self._on_accepted:
+                self._on_accepted(message_id, payload)
         return Answer(200 if _is_sandbox(payload) else 202, headers={"X-Message-Id": message_id})
+
+    def _note(self, payload: Json, *, answered: bool) -> None:
+        if self._ledger is None:
+            return
+        lines = "".join(json.dumps(entry) + "\n" for entry in _entries(payload, answered=answered)).encode()
+        # One write: lines of requests that are taken at the same time do not mix.
+        file = os.open(self._ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(file, lines)
+        finally:
+            os.close(file)
 
 
 def _is_sandbox(payload: Json) -> bool:
@@ -167,6 +197,18 @@ def _deliver(message_id: str, payload: Json) -> Iterator[Delivered]:
             yield Delivered(email, subject, text, html, headers, custom_args, message_id)
 
 
+def _entries(payload: Json, *, answered: bool) -> Iterator[Json]:
+    for one in payload["personalizations"]:
+        headers = payload.get("headers", {}) | one.get("headers", {})
+        arguments = payload.get("custom_args", {}) | one.get("custom_args", {})
+        yield {
+            "message_id": headers.get("Message-ID"),
+            "batch": arguments.get("batch"),
+            "position": arguments.get("position"),
+            "answered": answered,
+        }
+
+
 def _substitute(template: str, marks: dict[str, str]) -> str:
     for mark, value in marks.items():
         template = template.replace(mark, value)
@@ -177,72 +219,23 @@ def _refuse(status: int, *problems: Problem) -> Answer:
     return Answer(status, error_body(*problems))
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: "_Server"
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
-
-    def do_GET(self) -> None:
-        self._serve()
-
-    def do_POST(self) -> None:
-        self._serve()
-
-    def _serve(self) -> None:
-        # The body is read even when the answer is a refusal: closing on unread bytes would reset the connection.
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if "Transfer-Encoding" in self.headers:
-            answer: Answer | None = Answer(411, headers={"Connection": "close"})
-        else:
-            answer = self.server.fake.respond(self.command, self.path, self.headers, body)
-        if answer is None:
-            self.close_connection = True
-        else:
-            self._send(answer)
-
-    def _send(self, answer: Answer) -> None:
-        given = answer.body
-        if given is None and answer.status >= 400:
-            given = error_body(Problem(HTTPStatus(answer.status).phrase))
-        body = b"" if given is None else given.encode() if isinstance(given, str) else json.dumps(given).encode()
-        self.send_response(answer.status)
-        kind = "text/html" if isinstance(given, str) else "application/json"
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **answer.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+def main() -> None:
+    """Serves until SIGTERM or SIGINT, and prints nothing."""
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # before there are threads: they inherit it
+    parser = argparse.ArgumentParser(prog="tests.fakes.sendgrid", description=main.__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--key", default="SG.test")
+    parser.add_argument("--ledger", type=Path, help="append a JSON line for each recipient taken")
+    parser.add_argument("--seed", type=int, help="misbehave at random; without it, never")
+    parser.add_argument("--rate", type=float, default=0.2, help="the part of the requests that meet a fault")
+    parser.add_argument("--latency", type=float, nargs=2, default=(0.0, 0.0), metavar=("FROM", "TO"), help="seconds")
+    asked = parser.parse_args()
+    rate = 0.0 if asked.seed is None else asked.rate
+    faults = RandomFaults(asked.seed or 0, rate, tuple(asked.latency))
+    with FakeSendGrid(asked.key, port=asked.port, faults=faults, ledger=asked.ledger, keep=False):
+        signal.sigwait(signals)
 
 
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 128
-    daemon_threads = False
-
-    def __init__(self, fake: FakeSendGrid) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.fake = fake
-        self.connections = 0
-        self._open: set[socket.socket] = set()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self.connections += 1
-        self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def hang_up(self) -> None:
-        """Wake the threads that wait for the next request of a kept-alive connection."""
-        for connection in list(self._open):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that gave up waiting is what some tests are about.
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
+if __name__ == "__main__":
+    main()

@@ -14,22 +14,18 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from .smtp_server import TAKE_AND_BE_SILENT, TAKE_AND_HANG_UP, Server, Stage, Taken, Temper, hang_up, suffer
+
 HOST = "127.0.0.1"
-
-
-class Taken(NamedTuple):
-    """One accepted message; unpacks as (mail_from, rcpt_tos, raw)."""
-
-    mail_from: str
-    rcpt_tos: list[str]
-    raw: bytes
 
 
 class SmtpSink:
     """Context manager; the server runs while inside it, on `host` and `port`.
 
     `auth`: (user, password) for AUTH PLAIN and LOGIN; None offers no AUTH. `require_tls` implies `starttls`.
-    `messages`: what was taken, in order. `connections`: TCP connections made.
+    `limit`: messages a connection may carry before it ends with 421. `eager`: DATA is granted even without a recipient.
+    `messages`: what was taken, in order. `connections`: TCP connections made; `sender_reply` answers MAIL where set.
+    `early`: how often a client spoke before its turn.
     """
 
     host = HOST
@@ -42,8 +38,10 @@ class SmtpSink:
         require_auth: bool = False,
         require_tls: bool = False,
         pipelining: bool = True,
+        limit: int | None = None,
+        eager: bool = False,
     ) -> None:
-        self._handler = _Handler(auth, require_auth=require_auth, pipelining=pipelining)
+        self._handler = _Handler(auth, require_auth=require_auth, pipelining=pipelining, limit=limit, eager=eager)
         self._controller = _Controller(self._handler, starttls=starttls or require_tls, require_tls=require_tls)
         self._folder = tempfile.TemporaryDirectory()
         self.port = self._controller.port
@@ -69,6 +67,15 @@ class SmtpSink:
         return self._controller.connections
 
     @property
+    def early(self) -> int:
+        return self._handler.early
+
+    @property
+    def goodbyes(self) -> int:
+        """How many clients said QUIT."""
+        return self._handler.goodbyes
+
+    @property
     def ca_pem(self) -> Path:
         """A PEM file of the authority that a client must trust; it lives as long as the sink."""
         path = Path(self._folder.name, "ca.pem")
@@ -85,6 +92,21 @@ class SmtpSink:
         """Answer every RCPT TO of this address with a reply such as "550 5.1.1 no such user"."""
         self._handler.refused[address.lower()] = reply
 
+    def refuse_sender(self, reply: str) -> None:
+        """Answer every MAIL FROM with this reply; an empty one ends that."""
+        self._handler.sender_reply = reply
+
+    def fail(self, address: str, stage: Stage, fault: str) -> None:
+        """Once, when this recipient's message is at this stage; a reply (421 hangs up behind it) or a fault of smtp_server.
+
+        CONTENT is while the message arrives, MESSAGE when it is whole.
+        """
+        self._handler.faults[address.lower(), stage] = fault
+
+    def hang_up(self) -> None:
+        """End every connection, as servers do with clients that idle."""
+        self._controller.hang_up()
+
     def refuse_next(self, reply: str) -> None:
         """Answer the next message that has no fault yet with a reply such as "451 4.3.0 try later"."""
         self._handler.script.append(reply)
@@ -98,14 +120,17 @@ class _Drop(NamedTuple):
     taken: bool
 
 
-class _Handler:
+class _Handler(Temper):
     """The hooks that aiosmtpd calls, all in the server's own thread."""
 
-    def __init__(self, auth: tuple[str, str] | None, *, require_auth: bool, pipelining: bool) -> None:
+    def __init__(
+        self, auth: tuple[str, str] | None, *, require_auth: bool, pipelining: bool, limit: int | None, eager: bool
+    ) -> None:
+        super().__init__(pipelining=pipelining, limit=limit, eager=eager)
         self.auth = auth
         self.require_auth = require_auth
-        self.pipelining = pipelining
-        self.taken: list[Taken] = []
+        self.goodbyes = 0
+        self.sender_reply = ""
         self.refused: dict[str, str] = {}
         self.script: deque[str | _Drop] = deque()
 
@@ -128,6 +153,8 @@ class _Handler:
         # Not aiosmtpd's own auth_required: that warns when TLS is not required as well.
         if self.require_auth and not session.authenticated:
             return "530 5.7.0 Authentication required"
+        if self.sender_reply:
+            return self.sender_reply
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 2.1.0 OK"
@@ -137,6 +164,8 @@ class _Handler:
     ) -> str:
         if reply := self.refused.get(address.lower()):
             return reply
+        if fault := self.faults.pop((address.lower(), "RCPT"), ""):
+            return await suffer(server, fault)
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
@@ -144,18 +173,18 @@ class _Handler:
         fault = self.script.popleft() if self.script else None
         if isinstance(fault, str):
             return fault
-        if fault is None or fault.taken:
+        named = self.fault(envelope, "MESSAGE")
+        if (fault is None or fault.taken) and named in ("", TAKE_AND_HANG_UP, TAKE_AND_BE_SILENT):
             self.taken.append(Taken(envelope.mail_from or "", envelope.rcpt_tos, envelope.original_content or b""))
+            assert isinstance(server, Server)
+            server.carried += 1
         if fault is not None:
-            await _hang_up(server)
-        return "250 2.0.0 OK"
+            await hang_up(server)
+        return await suffer(server, named) if named else "250 2.0.0 OK"
 
-
-async def _hang_up(server: SMTP) -> None:
-    assert isinstance(server.transport, asyncio.WriteTransport)
-    server.transport.abort()
-    # The lost connection cancels this task; returning instead would write a reply to a dead transport.
-    await asyncio.Event().wait()
+    async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        self.goodbyes += 1
+        return "221 2.0.0 Bye"
 
 
 class _Controller(Controller):
@@ -172,7 +201,7 @@ class _Controller(Controller):
 
     def factory(self) -> SMTP:
         self.connections += 1
-        session = SMTP(
+        session = Server(
             self._sink_handler,
             hostname="sink.test",
             loop=self.loop,

@@ -1,10 +1,16 @@
 """The fakes are only worth trusting if they refuse and fail as the real services do."""
 
+import json
 import smtplib
+import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import urllib3
@@ -12,9 +18,11 @@ from python_http_client.exceptions import BadRequestsError  # type: ignore[impor
 from sendgrid import SendGridAPIClient  # type: ignore[import-untyped, unused-ignore]
 from sendgrid.helpers.mail import Mail  # type: ignore[import-untyped, unused-ignore]
 
-from .sendgrid import Answer, Delay, Drop, FakeSendGrid
+from .sendgrid import Answer, Delay, Drop, FakeSendGrid, Half, RandomFaults, Reset, TakeThen
 from .smtp import SmtpSink
 
+ROOT = Path(__file__).resolve().parents[2]
+RETRIES = urllib3.Retry(connect=30, backoff_factor=0.1, backoff_max=0.5)
 RAW = b"Subject: Breathe\r\n\r\n.one slow breath\r\n"
 
 
@@ -269,3 +277,86 @@ def test_the_sink_goes_down_under_an_idle_client(starttls: bool) -> None:
             client.starttls(context=sink.client_context())
     with pytest.raises(smtplib.SMTPServerDisconnected):
         client.sendmail("course@example.org", ["alice@example.org"], RAW)
+
+
+def raw_letter(fake: FakeSendGrid) -> bytes:
+    body = json.dumps(letter()).encode()
+    head = f"POST /v3/mail/send HTTP/1.1\r\nAuthorization: Bearer {fake.api_key}\r\n"
+    return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def connect(fake: FakeSendGrid) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(fake.url.rpartition(":")[2])))
+
+
+@pytest.mark.parametrize("fault", [Reset(), Reset(20)], ids=str)
+def test_a_reset_takes_nothing_and_is_one(fault: Reset) -> None:
+    with FakeSendGrid() as fake, connect(fake) as client:
+        fake.script(fault)
+        client.sendall(raw_letter(fake))
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+        assert fake.requests == []
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_half_an_answer_breaks_off_where_it_should(taken: bool) -> None:
+    ends: dict[str, bytes] = {}
+    parts: tuple[Literal["status", "headers", "body"], ...] = ("status", "headers", "body")
+    for within in parts:
+        with FakeSendGrid() as fake, connect(fake) as client:
+            fake.script(Half(within, taken=taken))
+            client.sendall(raw_letter(fake))
+            with client.makefile("rb") as lines:
+                ends[within] = lines.read()
+            assert len(fake.requests) == taken
+    assert ends["status"] == (b"HTTP/1.1 202" if taken else b"HTTP/1.1 500")
+    assert b"\r\nContent-Length:" in ends["headers"]
+    assert b"\r\n\r\n" not in ends["headers"]
+    assert ends["body"].endswith(b'\r\n\r\n{"half"')
+
+
+def test_what_was_taken_is_told_and_noted_before_the_answer(tmp_path: Path) -> None:
+    told: list[tuple[str, int]] = []
+    ledger = tmp_path / "taken.jsonl"
+    mail = for_alice(headers={"Message-ID": "<1@x>"}, custom_args={"position": "4"}) | {"custom_args": {"batch": "b.1"}}
+
+    def hook(message_id: str, payload: dict[str, Any]) -> None:
+        told.append((message_id, len(ledger.read_text().splitlines())))
+
+    with FakeSendGrid(on_accepted=hook, ledger=ledger, keep=False) as fake:
+        answer = post(fake, mail)
+        fake.script(Drop("after"), Half("status"), TakeThen(Answer(500)), Drop("before"), Answer(503), Reset())
+        for _ in range(6):
+            with suppress(urllib3.exceptions.HTTPError):
+                post(fake, mail)
+        assert (fake.requests, post(fake, letter("bob@")).status) == ([], 400)
+    entries = [json.loads(line) for line in ledger.read_text().splitlines()]
+    assert [entry.pop("answered") for entry in entries] == [True, False, False, False]
+    assert entries == [{"message_id": "<1@x>", "batch": "b.1", "position": "4"}] * 4
+    assert (told[0][0], [lines for _, lines in told]) == (answer.headers["X-Message-Id"], [1, 2, 3, 4])
+
+
+def test_random_faults_come_from_their_seed_and_cover_every_kind() -> None:
+    def drawn(seed: int) -> list[Any]:
+        faults = RandomFaults(seed, rate=0.5, latency=(0.0, 0.001))
+        return [fault.then for fault in (faults() for _ in range(400)) if isinstance(fault, Delay)]
+
+    assert [type(one) for one in drawn(7)] == [type(one) for one in drawn(7)]
+    assert [type(one) for one in drawn(7)] != [type(one) for one in drawn(8)]
+    assert {type(one) for one in drawn(7)} == {type(None), Answer, Drop, Half, Reset, TakeThen}
+
+
+def test_the_fake_runs_by_itself_and_prints_nothing(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ledger = tmp_path / "taken.jsonl"
+    command = [sys.executable, "-m", "tests.fakes.sendgrid", "--port", str(port), "--ledger", str(ledger)]
+    with subprocess.Popen([*command, "--latency", "0", "0.01"], stdout=-1, stderr=-1, cwd=ROOT) as process:
+        pool = urllib3.PoolManager(headers={"Authorization": "Bearer SG.test"})
+        answer = pool.request("POST", f"http://127.0.0.1:{port}/v3/mail/send", json=letter(), retries=RETRIES)
+        pool.clear()
+        process.terminate()
+        assert (answer.status, process.communicate(timeout=20), process.returncode) == (202, (b"", b""), 0)
+    assert len(ledger.read_text().splitlines()) == 1

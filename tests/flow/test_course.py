@@ -9,7 +9,7 @@ import pytest
 from funnel.core import links
 from funnel.core.consent import Action
 from funnel.core.links import Use
-from funnel.flow import course, leaving, plan, reading, send
+from funnel.flow import course, leaving, plan, reading
 from funnel.store.tables import consent, delivery, due, enrollment, suppression
 from tests.robot import Mail
 from tests.world import ALICE, BOB, World
@@ -203,6 +203,6 @@ def test_a_lesson_leaves_with_the_first_tick_after_confirmation(world: World) ->
     assert [row.due_ms for row in world.rows(due)] == [world.clock()]
     assert datetime.fromtimestamp(world.clock() / 1000, UTC)
     started = world.start_all()
-    assert [len(each.ids) for each in started] == [1]
-    send.settle(world.tools, started[0], world.provider.hand_over(started[0].mailing), world.clock())
+    assert [len(each.rows) for each in started] == [1]
+    world.settle(started[0], world.provider.hand_over(started[0].mailing))
     assert len(world.lessons(ALICE)) == 1

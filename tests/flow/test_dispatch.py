@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from funnel.core.delivery import ACCEPTED, MOVES, SETTLED, Fate, Report, State
-from funnel.flow import course, leaving, plan, send, sweep
+from funnel.core.delivery import ACCEPTED, Fate, Report, State, Unknowns
+from funnel.flow import course, leaving, plan, settle, start, sweep
 from funnel.keyring import Keyring
 from funnel.store import enrollments
 from funnel.store.db import open_engine, writing
@@ -48,8 +48,8 @@ def test_a_worker_that_lost_its_lease_decides_nothing(world: World) -> None:
     world.clock.forward(seconds=16)
     assert len(world.start_all("quick")) == 1
     for state in (State.PLANNED, State.FAILED, State.UNKNOWN):
-        assert not send.settle(world.tools, slow, Report(Fate(state)), world.clock())
-    assert not send.renew(world.tools, slow, world.clock())
+        assert not world.settle(slow, Report(Fate(state)))
+    assert not settle.renew(world.tools, [slow], world.clock())[0]
     assert [row.state for row in world.rows(batch) if row.kind == "lesson"] == [State.STARTED]
 
 
@@ -57,37 +57,38 @@ def test_a_renewed_lease_is_not_swept(world: World) -> None:
     world.join(ALICE)
     started = world.start_all()[0]
     world.clock.forward(seconds=10)
-    assert send.renew(world.tools, started, world.clock())
+    assert settle.renew(world.tools, [started], world.clock())[0]
     world.clock.forward(seconds=10)
     sweep.sweep(world.tools, world.clock())
-    assert send.settle(world.tools, started, Report(ACCEPTED), world.clock())
+    assert world.settle(started, Report(ACCEPTED))
 
 
 def test_two_workers_never_start_the_same_batch(world: World) -> None:
     world.join(ALICE)
     plan.plan(world.tools, world.clock())
-    started = [send.start(world.tools, 2, owner, "outbox", world.clock()) for owner in ("one", "two")]
-    assert [each is not None for each in started] == [True, False]
+    started = [start.start(world.tools, [2], owner, world.clock()) for owner in ("one", "two")]
+    assert [len(each) for each in started] == [1, 0]
 
 
 def test_planners_side_by_side_never_take_the_same_row(world: World) -> None:
     with writing(world.tools.engine) as connection:
-        rows = [{"due_ms": number % 7, "enrollment_id": number, "lesson_id": 1, "turn": 1} for number in range(900)]
+        ids = [enrollments.add(connection, number, "any", "freeze", None, 0) for number in range(900)]
+        rows = [{"due_ms": id_ % 7, "enrollment_id": id_, "lesson_id": 1, "turn": 1} for id_ in ids]
         enrollments.add_due(connection, rows)
 
     def take(_: int) -> list[int]:
         with writing(world.tools.engine) as connection:
-            return [row.enrollment_id for row in enrollments.take_due(connection, 10, 100)]
+            return [row.id for row in enrollments.take_due(connection, 10, 100)]
 
     with ThreadPoolExecutor(4) as pool:
         taken = [id_ for part in pool.map(take, range(12)) for id_ in part]
-    assert sorted(taken) == list(range(900))
+    assert sorted(taken) == ids
 
 
 def test_a_provider_that_asks_to_wait_is_asked_again_then_and_not_before(world: World) -> None:
     world.join(ALICE)
     started = world.start_all()[0]
-    send.settle(world.tools, started, Report(Fate(State.PLANNED, "rate limit", retry_ms=60_000)), world.clock())
+    world.settle(started, Report(Fate(State.PLANNED, "rate limit", retry_ms=60_000)))
     world.clock.forward(seconds=59)
     assert world.work() == []
     world.clock.forward(seconds=2)
@@ -99,7 +100,7 @@ def test_one_refused_address_pauses_that_reader_and_the_others_get_theirs(world:
     world.join_all(*EVERYBODY)
     started = world.start_all()[0]
     report = Report(ACCEPTED, {1: Fate(State.FAILED, "refused (550)")})
-    send.settle(world.tools, started, report, world.clock())
+    world.settle(started, report)
     assert [(row.state, row.reason) for row in world.rows(enrollment)] == [
         ("active", None),
         ("paused", "refused (550)"),
@@ -112,37 +113,37 @@ def test_those_asked_to_wait_are_tried_again_without_the_others(world: World) ->
     world.join_all(*EVERYBODY)
     started = world.start_all()[0]
     wait = Fate(State.PLANNED, "refused for now (451)", retry_ms=900_000)
-    send.settle(world.tools, started, Report(ACCEPTED, {0: wait}), world.clock())
+    world.settle(started, Report(ACCEPTED, {0: wait}))
     world.clock.forward(hours=0.3)
     again = world.start_all()
-    assert [len(each.ids) for each in again] == [1]
+    assert [len(each.rows) for each in again] == [1]
     assert again[0].mailing.recipients[0].address == ALICE
 
 
 def test_an_address_that_never_stops_asking_to_wait_is_given_up(world: World) -> None:
     world.join(ALICE)
     wait = Fate(State.PLANNED, "refused for now (451)", retry_ms=1000)
-    for _ in range(send.REFUSALS_AT_MOST + 1):
+    for _ in range(settle.REFUSALS_AT_MOST + 1):
         for started in world.start_all():
-            send.settle(world.tools, started, Report(ACCEPTED, {0: wait}), world.clock())
-        world.clock.forward(seconds=5)
+            world.settle(started, Report(ACCEPTED, {0: wait}))
+        world.clock.forward(hours=2)
     assert [row.state for row in world.rows(enrollment)] == ["paused"]
 
 
 def test_one_unknown_recipient_is_in_doubt_alone(world: World) -> None:
     world.join_all(*EVERYBODY)
     started = world.start_all()[0]
-    send.settle(world.tools, started, Report(ACCEPTED, {2: Fate(State.UNKNOWN, "connection")}), world.clock())
+    world.settle(started, Report(ACCEPTED, {2: Fate(State.UNKNOWN, "connection")}))
     states = [(row.state, sum(d.batch_id == row.id for d in world.rows(delivery))) for row in world.rows(batch)]
     assert (State.ACCEPTED, 2) in states
     assert (State.UNKNOWN, 1) in states
 
 
 def test_without_evidence_an_unknown_is_never_sent_again_and_counts_as_sent_after_72_hours(world: World) -> None:
-    world.tools = dataclasses.replace(world.tools, repeat_unknowns=False)
+    world.tools = dataclasses.replace(world.tools, unknowns=Unknowns.EVIDENCE)
     world.join(ALICE)
     started = world.start_all()[0]
-    send.settle(world.tools, started, Report(Fate(State.UNKNOWN, "no answer")), world.clock())
+    world.settle(started, Report(Fate(State.UNKNOWN, "no answer")))
     for _ in range(71):
         world.clock.forward(hours=1)
         assert world.work() == []
@@ -169,13 +170,7 @@ def test_a_plan_that_nobody_starts_is_undone_and_made_anew(world: World) -> None
 def test_a_batch_is_no_larger_than_the_provider_allows(world: World) -> None:
     world.tools = dataclasses.replace(world.tools, batch_size=2)
     world.join_all(*EVERYBODY)
-    assert sorted(len(each.ids) for each in world.start_all()) == [1, 2]
-
-
-def test_only_the_declared_moves_of_a_batch_exist() -> None:
-    assert {State.ACCEPTED, State.FAILED, State.SKIPPED} == SETTLED
-    assert State.STARTED not in MOVES[State.UNKNOWN]
-    assert all(after in MOVES for targets in MOVES.values() for after in targets)
+    assert sorted(len(each.rows) for each in world.start_all()) == [1, 2]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from funnel.core.consent import Action, Standing
-from funnel.core.delivery import ACCEPTED, Fate, Report, State
-from funnel.flow import course, leaving, plan, send, signup, sweep
+from funnel.core.delivery import ACCEPTED, Fate, Report, State, Unknowns
+from funnel.flow import course, leaving, plan, settle, signup, start, sweep
 from funnel.flow.people import Request
+from funnel.flow.start import Started
 from funnel.keyring import Keyring
 from funnel.store import subscribers
 from funnel.store.db import writing
@@ -27,21 +28,21 @@ def test_leaving_while_a_batch_starts_waits_for_it_and_nothing_is_sent_twice(
     plan.plan(world.tools, world.clock())
     here = world.rows(delivery)[0].id
     leaver: list[Future[bool]] = []
-    build = send._lesson_recipients
+    read = start._readers
     with ThreadPoolExecutor(1) as pool:
 
         def racing(*arguments: Any) -> Any:
-            built = build(*arguments)
+            found = read(*arguments)
             leaver.append(pool.submit(leaving.unsubscribe, world.tools, here, world.clock()))
-            return built
+            return found
 
-        monkeypatch.setattr(send, "_lesson_recipients", racing)
-        started = send.start(world.tools, 2, "worker", "outbox", world.clock())
+        monkeypatch.setattr(start, "_readers", racing)
+        started = start.start(world.tools, [2], "worker", world.clock())[0]
         assert leaver[0].result(10)
     monkeypatch.undo()
-    assert started is not None
+    assert isinstance(started, Started)
     handed = [recipient.message_id for recipient in started.mailing.recipients]
-    send.settle(world.tools, started, Report(ACCEPTED), world.clock())
+    world.settle(started, Report(ACCEPTED))
     leaving.undo_unsubscribe(world.tools, here, world.clock())
     for each in world.start_all():
         handed += [recipient.message_id for recipient in each.mailing.recipients]
@@ -60,13 +61,13 @@ def test_a_batch_that_was_started_once_is_never_unplanned(world: World) -> None:
 
 
 def test_an_acceptance_counts_however_late_it_comes(world: World) -> None:
-    world.tools = dataclasses.replace(world.tools, repeat_unknowns=False)
+    world.tools = dataclasses.replace(world.tools, unknowns=Unknowns.EVIDENCE)
     world.join(ALICE)
     started = world.start_all()[0]
     world.clock.forward(seconds=16)
     sweep.sweep(world.tools, world.clock())
     assert [row.state for row in world.rows(batch)][-1] == State.UNKNOWN
-    assert send.settle(world.tools, started, Report(ACCEPTED), world.clock())
+    assert world.settle(started, Report(ACCEPTED))
     assert [row.state for row in world.rows(batch)][-1] == State.ACCEPTED
     assert len(world.rows(due)) == 1
 
@@ -84,7 +85,7 @@ def test_a_reader_who_cannot_be_read_is_paused_and_not_forgotten(world: World) -
 def test_a_failed_lesson_was_not_received_and_comes_after_a_new_sign_up(world: World) -> None:
     world.join(ALICE)
     started = world.start_all()[0]
-    send.settle(world.tools, started, Report(ACCEPTED, {0: Fate(State.FAILED, "refused")}), world.clock())
+    world.settle(started, Report(ACCEPTED, {0: Fate(State.FAILED, "refused")}))
     world.clock.forward(hours=2)
     world.join(ALICE)
     world.days(20)
@@ -180,15 +181,15 @@ def test_changing_courses_while_a_refusal_is_settled_leaves_the_new_course_alone
         pytest.skip("one writer at a time: there is no such race")
     world.join(ALICE)
     started = world.start_all()[0]
-    standing = send._standing
+    standing = settle._standing
 
     def racing(*arguments: Any) -> Any:
         found = standing(*arguments)
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(course.choose, world.tools, started.ids[0], "fight", world.clock()).result(10)
+            pool.submit(course.choose, world.tools, started.rows[0].id, "fight", world.clock()).result(10)
         return found
 
-    monkeypatch.setattr(send, "_standing", racing)
+    monkeypatch.setattr(settle, "_standing", racing)
     report = Report(ACCEPTED, {0: Fate(State.FAILED, "refused (550)")})
-    assert send.settle(world.tools, started, report, world.clock())
+    assert world.settle(started, report)
     assert [(row.pattern, row.state) for row in world.rows(enrollment)] == [("freeze", "ended"), ("fight", "active")]

@@ -2,23 +2,21 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email import policy
 from email.message import EmailMessage, MIMEPart
 from email.parser import BytesParser
 from html.parser import HTMLParser
-from types import SimpleNamespace
-from typing import cast
 
 from funnel.core.delivery import Kind
 from funnel.core.lesson import Field, Source, parse_blocks
 from funnel.core.sequence import Funnel
-from funnel.flow.compose import compose_lesson, compose_notice, envelope
+from funnel.flow import compose
+from funnel.flow.compose import envelope
 from funnel.flow.tools import Tools
 from funnel.mail.compile import Pieces, Template, escape_html
 from funnel.mail.message import one_line
 from funnel.mail.provider import Mailing, Recipient
-from funnel.store.tables import Record
 from tests.conftest import BASE_URL, NOON_MS
 
 UID = "0123456789abcdef0123456789abcdef"
@@ -52,6 +50,7 @@ def recipient(place: int, address: str, first_name: str = "") -> Recipient:
         message_id=f"<Zm9v{place:04}@example.org>",
         values={"first_name": first_name, "confirm_url": f"{BASE_URL}/c/Zm9v{place:04}", **links},
         headers={"List-Unsubscribe": f"<{links['unsubscribe_url']}>"},
+        place=place,
     )
 
 
@@ -61,7 +60,7 @@ def mailing(
     """`template` on its way to `people`, address → first name."""
     recipients = tuple(recipient(place, *person) for place, person in enumerate(people.items(), first))
     if kind == Kind.NOTICE:
-        recipients = tuple(replace(one, headers={}) for one in recipients)
+        recipients = tuple(one._replace(headers={}) for one in recipients)
     return Mailing(UID, template, recipients=recipients, date_ms=NOON_MS, **envelope(funnel, kind))
 
 
@@ -114,12 +113,11 @@ def _pieces(parts: Iterable[str | Field]) -> Pieces:
 
 
 def lesson(tools: Tools, funnel: Funnel, key: str, segment: str = "", revision_id: str = "shipped") -> Template:
-    row = SimpleNamespace(revision_id=revision_id, lesson_key=key, segment=segment)
-    return compose_lesson(tools, funnel, cast(Record, row))
+    return compose.lesson(tools, funnel, revision_id, key, segment)
 
 
 def notice(tools: Tools, funnel: Funnel, kind: str) -> Template:
-    return compose_notice(tools, funnel, cast(Record, SimpleNamespace(revision_id="shipped", segment=kind)))
+    return compose.notice(tools, funnel, "shipped", kind)
 
 
 def segments(mail: Source) -> list[str]:

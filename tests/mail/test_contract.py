@@ -139,7 +139,7 @@ def test_nothing_but_the_mail_reaches_the_provider(case: Case, mailing: Mailing)
 def test_with_nobody_there_the_whole_batch_is_planned_again(case: Case, mailing: Mailing) -> None:
     with closing(case.unreachable):
         report = case.unreachable.hand_over(mailing)
-    assert report == Report(report.fate)
+    assert report == Report(report.fate, health=report.health)
     assert (report.fate.state, report.fate.retry_ms > 0, report.fate.reason > "") == (State.PLANNED, True, True)
     assert case.arrived() == []
 

@@ -13,7 +13,7 @@ from funnel.core.delivery import Kind
 from funnel.core.lesson import Field
 from funnel.core.sequence import Funnel
 from funnel.mail.compile import Template
-from funnel.mail.message import one_line, to_mime
+from funnel.mail.message import Writer, one_line, to_mime
 from funnel.mail.provider import Mailing, Recipient
 from tests.conftest import NOON_MS
 from tests.mail import letters
@@ -65,6 +65,8 @@ def test_what_is_read_is_exactly_what_was_written(pieces: list[str | Field], nam
 @settings(deadline=None)
 @given(PIECES, TEXT)
 @example(["x" * 5000, NAME, "ü" * 5000], "y" * 10_000)
+@example([f".{'x' * 72}", NAME, "\n.", NAME, f"{'x' * 72}."], f".{'x' * 72}.{'y' * 72}.")
+@example([f"\n.{'x' * 71}\n.{'x' * 72}\n.{'x' * 73}\n.{'x' * 74}", NAME], "=" + "." * 500)
 def test_lines_are_short_ascii_and_end_as_mail_wants(pieces: list[str | Field], name: str) -> None:
     raw = built(mailing(pieces, name))
     assert raw.isascii()
@@ -74,6 +76,7 @@ def test_lines_are_short_ascii_and_end_as_mail_wants(pieces: list[str | Field], 
     lines = body.split(b"\r\n")
     assert max(map(len, lines)) <= LONGEST_LINE
     assert [line for line in lines if line != line.rstrip(b" \t")] == []
+    assert [line for line in raw.split(b"\r\n") if line.startswith(b".")] == []  # SMTP has nothing to stuff
 
 
 @settings(deadline=None)
@@ -142,7 +145,7 @@ def test_a_subject_with_accents_and_pictures_is_read_as_written() -> None:
 def test_a_long_unsubscribe_link_stays_a_link() -> None:
     mail = mailing(["x"], "")
     link = "https://notes.example.org/" + "a-long-path/" * 40 + "u/" + "Zm9v" * 30
-    one = replace(mail.recipients[0], headers={"List-Unsubscribe": f"<{link}>"})
+    one = mail.recipients[0]._replace(headers={"List-Unsubscribe": f"<{link}>"})
     raw = to_mime(mail, one)
     assert f"\r\nList-Unsubscribe: <{link}>\r\n".encode() in raw
     assert letters.read_mime(raw)["List-Unsubscribe"] == f"<{link}>"
@@ -191,3 +194,13 @@ def test_a_value_that_is_missing_and_one_that_is_empty_both_fall_back() -> None:
     nobody = Recipient("lesson-00000002", "alice@example.org", "<x@example.org>", {}, {})
     texts = {letters.arrived(letters.read_mime(to_mime(mail, one))).text for one in (*mail.recipients, nobody)}
     assert texts == {"Hello there\n"}
+
+
+def test_one_writer_gives_each_their_own_mail_in_any_order(
+    funnel: Funnel, lessons: dict[tuple[str, str], Template]
+) -> None:
+    for template in lessons.values():
+        mail = letters.mailing(template, funnel)
+        writer = Writer(mail)
+        written = {one.address: writer.write(one) for one in (*mail.recipients, *reversed(mail.recipients))}
+        assert written == {one.address: to_mime(mail, one) for one in mail.recipients}

@@ -1,37 +1,20 @@
-"""SendGrid: the request, measured against the official SDK, and what each answer means."""
+"""SendGrid: what each answer means for a batch and for the provider's health."""
 
 import logging
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sendgrid.helpers.mail import (
-    ClickTracking,
-    Content,
-    CustomArg,
-    From,
-    Header,
-    Mail,
-    OpenTracking,
-    Personalization,
-    Subject,
-    SubscriptionTracking,
-    Substitution,
-    To,
-    TrackingSettings,
-)
 
-from funnel.core.delivery import Fate, Report, State
-from funnel.core.lesson import Field
+from funnel.core.delivery import Fate, Health, Report, State
 from funnel.core.sequence import Funnel
-from funnel.mail.compile import Pieces, escape_html
-from funnel.mail.provider import Mailing, Recipient
-from funnel.mail.sendgrid import LATER_MS, SOON_MS, SendGrid, payload
+from funnel.mail.provider import Mailing
+from funnel.mail.sendgrid import SendGrid
+from funnel.mail.sendgrid_answers import LATER_MS, NO_ANSWER, SOON_MS
 from tests.conftest import NOON_MS
-from tests.fakes.sendgrid import Answer, Drop, FakeSendGrid
+from tests.fakes.sendgrid import Answer, Drop, FakeSendGrid, Half, Reset, TakeThen
 from tests.mail import letters
 
 KEY = "SG.a-key-that-stays-here"
@@ -50,79 +33,6 @@ def fake() -> Iterator[FakeSendGrid]:
 def provider(fake: FakeSendGrid) -> Iterator[SendGrid]:
     with closing(SendGrid(KEY, fake.url, 1000)) as made:
         yield made
-
-
-def by_recipient(request: dict[str, Any]) -> dict[str, Any]:
-    """The request with its personalizations by address: their order says nothing."""
-    people = {one["to"][0]["email"]: one for one in request["personalizations"]}
-    assert len(people) == len(request["personalizations"])
-    return {**request, "personalizations": people}
-
-
-def as_the_sdk_writes_it(mailing: Mailing) -> dict[str, Any]:
-    template = mailing.template
-    places = {field: place for place, field in enumerate(template.fields)}
-
-    def mark(kind: str, field: Field) -> str:
-        return f"[{kind}{template.nonce}.{places[field]}]"
-
-    def marked(kind: str, pieces: Pieces) -> str:
-        return "".join(part if isinstance(part, str) else mark(kind, part) for part in pieces.parts)
-
-    def person(place: int, one: Recipient) -> Personalization:
-        made = Personalization()
-        made.add_to(To(one.address))
-        for name, value in {"Message-ID": one.message_id, **one.headers}.items():
-            made.add_header(Header(name, value))
-        for field in template.fields:
-            value = one.values.get(field.name) or field.fallback
-            made.add_substitution(Substitution(mark("t", field), value))
-            made.add_substitution(Substitution(mark("h", field), escape_html(value)))
-        made.add_custom_arg(CustomArg("position", str(place)))
-        return made
-
-    mail = Mail(From(mailing.sender_address, mailing.sender_name), subject=Subject(marked("t", template.subject)))
-    mail.add_content(Content("text/plain", marked("t", template.text)))
-    mail.add_content(Content("text/html", marked("h", template.html)))
-    for name, value in mailing.headers.items():
-        mail.add_header(Header(name, value))
-    mail.add_custom_arg(CustomArg("batch", mailing.uid))
-    mail.tracking_settings = TrackingSettings(
-        ClickTracking(False, False), OpenTracking(False), SubscriptionTracking(False)
-    )
-    for place, one in enumerate(mailing.recipients):
-        mail.add_personalization(person(place, one))
-    written: dict[str, Any] = mail.get()
-    return written
-
-
-def test_the_payload_of_a_lesson_is_what_the_official_sdk_writes(mailing: Mailing) -> None:
-    assert by_recipient(payload(mailing)) == by_recipient(as_the_sdk_writes_it(mailing))
-
-
-def test_the_payload_with_a_name_in_the_subject_is_what_the_official_sdk_writes(funnel: Funnel) -> None:
-    name, other = Field("first_name", "there"), Field("first_name", "reader")
-    template = letters.template(["For ", name], [other, ": hello.\n"], ["<p>", name, " ", Field("read_url"), "</p>"])
-    mailing = letters.mailing(template, funnel)
-    assert by_recipient(payload(mailing)) == by_recipient(as_the_sdk_writes_it(mailing))
-
-
-def test_the_payload_tells_only_the_batch_and_the_place(mailing: Mailing) -> None:
-    request = payload(mailing)
-    assert request.keys() == {
-        "from", "subject", "content", "headers", "custom_args", "tracking_settings", "personalizations"
-    }  # fmt: skip
-    assert request["custom_args"] == {"batch": letters.UID}
-    assert [one["custom_args"] for one in request["personalizations"]] == [{"position": str(n)} for n in range(3)]
-    assert {frozenset(one) for one in request["personalizations"]} == {
-        frozenset({"to", "headers", "substitutions", "custom_args"})
-    }
-    assert [one["to"] for one in request["personalizations"]] == [[{"email": address}] for address in letters.PEOPLE]
-
-
-def test_every_kind_of_tracking_is_off(mailing: Mailing) -> None:
-    switches = [value for one in payload(mailing)["tracking_settings"].values() for value in one.values()]
-    assert switches == [False] * 4
 
 
 def test_a_thousand_people_fit_into_one_request(
@@ -148,39 +58,56 @@ def limited(**headers: str) -> Answer:
     return Answer(429, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
-def planned(reason: str, retry_ms: int) -> Report:
-    return Report(Fate(State.PLANNED, reason, retry_ms=retry_ms))
+def busy(retry_ms: int) -> Report:
+    return Report(Fate(State.PLANNED, "rate limit", retry_ms=retry_ms), health=Health.BUSY)
 
 
-def held(status: int) -> Report:
-    return planned(f"answer {status}", LATER_MS)
+def held(status: int, health: Health = Health.FINE) -> Report:
+    return Report(Fate(State.PLANNED, f"answer {status}", retry_ms=LATER_MS), health=health)
 
 
 def unknown(status: int) -> Report:
-    return Report(Fate(State.UNKNOWN, f"answer {status}"))
+    return Report(Fate(State.UNKNOWN, f"answer {status}"), health=Health.FAILING)
 
 
+def named(reference: str) -> Answer:
+    return Answer(202, headers={"X-Message-Id": reference})
+
+
+def accepted(reference: str = "") -> Report:
+    return Report(Fate(State.ACCEPTED, reference=reference))
+
+
+ADDRESS_1 = "personalizations.1.to.0.email"
 ANSWERS: list[tuple[str, Answer, Report]] = [
-    ("accepted", Answer(202, headers={"X-Message-Id": "abc"}), Report(Fate(State.ACCEPTED, reference="abc"))),
-    ("accepted without a name", Answer(202), Report(Fate(State.ACCEPTED))),
-    ("accepted with a long name", Answer(202, headers={"X-Message-Id": "a" * 999}),
-     Report(Fate(State.ACCEPTED, reference="a" * 200))),
-    ("accepted with a page", Answer(202, "<html>"), Report(Fate(State.ACCEPTED))),
-    ("limited for 7 s", limited(X_RateLimit_Reset=str(NOW_S + 7)), planned("rate limit", 7000)),
-    ("limited until now", limited(X_RateLimit_Reset=str(NOW_S)), planned("rate limit", 1000)),
-    ("limited until the past", limited(X_RateLimit_Reset="1"), planned("rate limit", 1000)),
-    ("limited for a day", limited(X_RateLimit_Reset=str(NOW_S + 86_400)), planned("rate limit", LATER_MS)),
-    ("limited", limited(), planned("rate limit", SOON_MS)),
-    ("limited until soon", limited(X_RateLimit_Reset="soon"), planned("rate limit", SOON_MS)),
-    ("limited until -1", limited(X_RateLimit_Reset="-1"), planned("rate limit", SOON_MS)),
-    ("one address", Answer(400, errors("personalizations.1.to.0.email")), Report(FOR_NOW, {1: REFUSED})),
+    ("accepted", named("abc"), accepted("abc")),
+    ("accepted without a name", Answer(202), accepted()),
+    ("accepted with a name that just fits", named("a" * 200), accepted("a" * 200)),
+    ("accepted with a name that is too long", named("a" * 201), accepted()),
+    ("accepted with a name that is none", named("a b"), accepted()),
+    ("accepted with an odd name", named("\xe4"), accepted()),
+    ("accepted with a page", Answer(202, "<html>"), accepted()),
+    ("sandbox", Answer(200), unknown(200)),
+    ("created", Answer(201), unknown(201)),
+    ("limited for 7 s", limited(X_RateLimit_Reset=str(NOW_S + 7)), busy(7000)),
+    ("limited until now", limited(X_RateLimit_Reset=str(NOW_S)), busy(1000)),
+    ("limited until the past", limited(X_RateLimit_Reset="1"), busy(1000)),
+    ("limited for a day", limited(X_RateLimit_Reset=str(NOW_S + 86_400)), busy(LATER_MS)),
+    ("limited", limited(), busy(SOON_MS)),
+    ("limited until soon", limited(X_RateLimit_Reset="soon"), busy(SOON_MS)),
+    ("limited until -1", limited(X_RateLimit_Reset="-1"), busy(SOON_MS)),
+    ("limited for ever", limited(X_RateLimit_Reset="9" * 13), busy(SOON_MS)),
+    ("one address", Answer(400, errors(ADDRESS_1)), Report(FOR_NOW, {1: REFUSED})),
     ("one person", Answer(400, errors("personalizations.2")), Report(FOR_NOW, {2: REFUSED})),
     ("two addresses", Answer(400, errors("personalizations.0.to.0.email", "personalizations.2.to.0.email")),
      Report(FOR_NOW, {0: REFUSED, 2: REFUSED})),
     ("one address twice", Answer(400, errors("personalizations.1.to", "personalizations.1")),
      Report(FOR_NOW, {1: REFUSED})),
-    ("an address and the sender", Answer(400, errors("personalizations.1.to.0.email", "from.email")), held(400)),
-    ("an address and who knows what", Answer(400, errors("personalizations.1.to.0.email", None)), held(400)),
+    ("an address and the sender", Answer(400, errors(ADDRESS_1, "from.email")), held(400)),
+    ("an address and who knows what", Answer(400, errors(ADDRESS_1, None)), held(400)),
+    ("someone who is not there", Answer(400, errors("personalizations.3.to.0.email")), held(400)),
+    ("one's headers", Answer(400, errors("personalizations.1.headers")), held(400)),
+    ("one's substitutions", Answer(400, errors("personalizations.1.substitutions")), held(400)),
     ("all of them", Answer(400, errors("personalizations")), held(400)),
     ("the sender", Answer(400, errors("from.email")), held(400)),
     ("no field", Answer(400, errors(None)), held(400)),
@@ -193,13 +120,15 @@ ANSWERS: list[tuple[str, Answer, Report]] = [
     ("a page", Answer(400, "<html>personalizations.1</html>"), held(400)),
     ("nothing", Answer(400, ""), held(400)),
     ("half an object", Answer(400, '{"errors": [{'), held(400)),
-    ("no key", Answer(401), held(401)),
-    ("no right", Answer(403), held(403)),
-    ("not there", Answer(404), held(404)),
-    ("too large", Answer(413), held(413)),
-    ("elsewhere", Answer(307, headers={"Location": "/elsewhere"}), held(307)),
-    *((f"fault {status}", Answer(status), unknown(status)) for status in (500, 502, 503, 504)),
-    ("a fault that blames someone", Answer(500, errors("personalizations.1.to.0.email")), unknown(500)),
+    *((f"refused {status}", Answer(status), held(status, Health.REFUSING))
+      for status in (401, 403, 404, 405, 406, 415)),
+    *((f"elsewhere {status}", Answer(status, headers={"Location": "/elsewhere"}), held(status, Health.REFUSING))
+      for status in (301, 302, 307, 308)),
+    ("too large", Answer(413), Report(Fate(State.PLANNED, "too large"), split=True)),
+    ("too large, says a page", Answer(413, "<html>"), Report(Fate(State.PLANNED, "too large"), split=True)),
+    *((f"fault {status}", Answer(status), unknown(status)) for status in (408, 409, 418, 500, 501, 502, 503, 504)),
+    ("a fault that blames someone", Answer(500, errors(ADDRESS_1)), unknown(500)),
+    ("endless", Answer(202, "a" * 600_000), NO_ANSWER),
 ]  # fmt: skip
 
 
@@ -217,40 +146,63 @@ def test_each_answer_has_its_meaning(
         got = provider.hand_over(mailing)
     assert got == report
     assert KEY not in f"{got}{caplog.text}"
+    assert "example.org" not in f"{got}{caplog.text}"
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_no_answer_may_mean_anything(fake: FakeSendGrid, provider: SendGrid, mailing: Mailing, when: Any) -> None:
-    fake.script(Drop(when))
-    assert provider.hand_over(mailing) == Report(Fate(State.UNKNOWN, "no answer"))
-    assert len(fake.requests) == (when == "after")
+@pytest.mark.parametrize(
+    ("fault", "taken"),
+    [
+        (Drop("before"), False),
+        (Drop("after"), True),
+        (Reset(), False),
+        (Reset(5_000), False),
+        (Half("status"), True),
+        (Half("status", taken=False), False),
+        (Half("headers"), True),
+        (Half("headers", taken=False), False),
+        (Half("body"), True),
+        (Half("body", taken=False), False),
+    ],
+    ids=str,
+)
+def test_an_answer_that_breaks_off_may_mean_anything(
+    fake: FakeSendGrid, provider: SendGrid, mailing: Mailing, fault: Any, taken: bool
+) -> None:
+    assert provider.hand_over(mailing).fate.state == State.ACCEPTED
+    fake.script(fault)
+    assert provider.hand_over(mailing) == NO_ANSWER
+    assert len(fake.requests) == 1 + taken
     assert provider.hand_over(mailing).fate.state == State.ACCEPTED
 
 
-def test_an_answer_that_is_not_http_may_mean_anything(mailing: Mailing) -> None:
-    def talk() -> None:
-        connection, _ = server.accept()
-        with connection:
-            connection.recv(65536)
-            connection.sendall(b"SSH-2.0-OpenSSH\r\n\r\n")
-            connection.shutdown(socket.SHUT_WR)
-            while connection.recv(65536):
-                pass
+def test_a_fault_after_the_mail_was_taken_may_mean_anything(
+    fake: FakeSendGrid, provider: SendGrid, mailing: Mailing
+) -> None:
+    fake.script(TakeThen(Answer(503)))
+    assert provider.hand_over(mailing) == unknown(503)
+    assert len(fake.requests) == 1
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=talk)
-        thread.start()
-        with closing(SendGrid(KEY, f"http://127.0.0.1:{server.getsockname()[1]}", 1000)) as provider:
-            report = provider.hand_over(mailing)
-        thread.join()
-    assert report == Report(Fate(State.UNKNOWN, "no answer"))
+
+def test_a_single_mail_that_is_too_large_is_never_sent(
+    fake: FakeSendGrid, provider: SendGrid, mailing: Mailing
+) -> None:
+    fake.script(Answer(413))
+    report = provider.hand_over(replace(mailing, recipients=mailing.recipients[:1]))
+    assert report == Report(Fate(State.FAILED, "too large"))
 
 
 def test_a_wrong_key_holds_the_mail_and_is_not_told(fake: FakeSendGrid, mailing: Mailing) -> None:
     with closing(SendGrid("SG.wrong", fake.url, 1000)) as provider:
         report = provider.hand_over(mailing)
-    assert report == held(401)
+    assert report == held(401, Health.REFUSING)
     assert fake.requests == []
+
+
+@pytest.mark.parametrize("key", ["SG.a\r\nX: y", "SG.ä", "SG.a\n"])
+def test_what_cannot_be_a_key_is_refused_and_not_quoted(key: str) -> None:
+    with pytest.raises(ValueError) as refusal:
+        SendGrid(key, "http://127.0.0.1:1", 1000)
+    assert "SG." not in str(refusal.value)
 
 
 def test_a_refused_address_is_ejected_and_the_others_then_get_their_mail(
@@ -264,8 +216,8 @@ def test_a_refused_address_is_ejected_and_the_others_then_get_their_mail(
     assert [one.to for one in fake.deliveries()] == list(people)
 
 
-def test_one_connection_carries_many_batches(fake: FakeSendGrid, provider: SendGrid, mailing: Mailing) -> None:
-    fake.script(Answer(429), Answer(400), Answer(500))
-    for _ in range(6):
-        provider.hand_over(mailing)
-    assert (fake.connections, len(fake.requests)) == (1, 3)
+def test_a_thousand_refused_addresses_are_all_named(
+    fake: FakeSendGrid, provider: SendGrid, mailing: Mailing, funnel: Funnel
+) -> None:
+    crowd = letters.mailing(mailing.template, funnel, {f"p{number}@nowhere": "" for number in range(1000)})
+    assert provider.hand_over(crowd) == Report(FOR_NOW, dict.fromkeys(range(1000), REFUSED))

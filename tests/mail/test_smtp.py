@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from funnel.core.delivery import ACCEPTED, Fate, Report, State
+from funnel.core.delivery import ACCEPTED, Fate, Health, Report, State
 from funnel.core.sequence import Funnel
 from funnel.mail.message import to_mime
 from funnel.mail.provider import Mailing
-from funnel.mail.smtp import LATER_MS, SOON_MS, Smtp
+from funnel.mail.smtp import Smtp
+from funnel.mail.smtp_window import LATER_MS, SOON_MS
 from tests.fakes.smtp import SmtpSink
 from tests.mail import letters
 
-BROKEN = Report(Fate(State.PLANNED, "connection", retry_ms=SOON_MS))
+BROKEN = Report(Fate(State.PLANNED, "connection", retry_ms=SOON_MS), health=Health.FAILING)
+STRANGER = Report(Fate(State.PLANNED, "login refused", retry_ms=LATER_MS), health=Health.REFUSING)
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_one_connection_carries_many_mailings(sink: SmtpSink, provider: Smtp, ma
 
 def test_a_connection_that_the_server_closed_is_opened_again(sink: SmtpSink, provider: Smtp, mailing: Mailing) -> None:
     provider.hand_over(mailing)
-    sink._controller.hang_up()  # what servers do to clients that idle
+    sink.hang_up()  # what servers do to clients that idle
     assert provider.hand_over(mailing) == Report(ACCEPTED)
     assert (sink.connections, len(sink.messages)) == (2, 6)
 
@@ -88,7 +90,7 @@ def test_without_a_context_of_its_own_the_provider_verifies() -> None:
 
 def test_a_wrong_password_keeps_the_mail_for_later(sink: SmtpSink, mailing: Mailing) -> None:
     with closing(Smtp(url(sink, "course%40example.org:guess@"), sink.client_context())) as provider:
-        assert provider.hand_over(mailing) == BROKEN
+        assert provider.hand_over(mailing) == STRANGER
     assert sink.messages == []
 
 
@@ -170,6 +172,7 @@ def test_a_line_that_breaks_after_the_message_leaves_that_one_unknown_and_the_re
             1: Fate(State.UNKNOWN, "connection"),
             2: Fate(State.PLANNED, "connection", retry_ms=SOON_MS),
         },
+        Health.FAILING,
     )
     assert reached(sink) == (["bob@example.org"] if when == "after" else [])
     assert provider.hand_over(mailing) == Report(ACCEPTED)
@@ -193,5 +196,5 @@ def test_a_server_that_hangs_up_at_the_first_word_has_taken_nothing(
 def test_a_refused_sender_keeps_the_whole_batch_for_later(sink: SmtpSink, mailing: Mailing) -> None:
     with closing(Smtp(url(sink), sink.client_context())) as provider:
         report = provider.hand_over(mailing)
-    assert report == Report(Fate(State.PLANNED, "sender refused", retry_ms=LATER_MS))
+    assert report == Report(Fate(State.PLANNED, "sender refused", retry_ms=LATER_MS), health=Health.REFUSING)
     assert (sink.connections, sink.messages) == (1, [])

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from funnel import settings
+from funnel.bucket import connect
 from funnel.core.quiz import SKIP, Outcome, Result, score
 from funnel.core.sequence import Funnel
 from funnel.flow.tools import Tools
@@ -153,7 +154,7 @@ def opened(tools: Tools, clock: Clock, home: Path, **env: str) -> Iterator[Site]
     """The site with its outbox below `home`, one visitor, and a clock that the test moves."""
     found = settings.load({"FUNNEL_HOME": str(home), "FUNNEL_BASE_URL": BASE_URL, **env})
     provider = Outbox(home / "outbox", tools.batch_size)
-    app = create_app(Runtime(found, tools, provider))
+    app = create_app(Runtime(found, tools, provider, connect(found.redis_url or "redis://127.0.0.1:1")))
     app.state.site = dataclasses.replace(app.state.site, now_ms=clock)
     with browser(app) as client:
         world = World(tools, clock, home / "outbox", provider)

@@ -1,0 +1,30 @@
+"""`python -m benchmarks [names…] [--quick] [--write]`: measures, and writes the table when all has been measured."""
+
+import argparse
+from pathlib import Path
+
+from benchmarks import ceilings, plan
+from benchmarks.bench import open_bench
+
+BENCHMARKS = {"ceilings": ceilings.run, "plan": plan.run}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHMARKS)}; all, if none is given")
+    parser.add_argument("--quick", action="store_true", help="small sizes: seconds, and figures that mean nothing")
+    parser.add_argument("--write", action="store_true", help="write the table even though not all was measured")
+    parser.add_argument("--folder", type=Path, help="where databases are put for the run (default: the system's)")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.names) - set(BENCHMARKS):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    names = [name for name in BENCHMARKS if name in chosen.names or not chosen.names]
+    with open_bench(quick=chosen.quick, folder=chosen.folder) as bench:
+        for name in names:
+            BENCHMARKS[name](bench)
+        if chosen.write or (len(names) == len(BENCHMARKS) and not chosen.quick):
+            bench.report.write()
+
+
+if __name__ == "__main__":
+    main()

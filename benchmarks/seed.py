@@ -1,0 +1,206 @@
+"""Fills a database with readers in the real mix, what is due to them, and everything they have been sent."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+
+from benchmarks.cpu import Meter
+from benchmarks.load import Load, loading
+from benchmarks.mix import KINDS, STEPS, Mix, read
+from benchmarks.readers import (
+    CONSENT,
+    KEY,
+    SUBSCRIBER,
+    Rows,
+    consent_rows,
+    key_rows,
+    same_for_all,
+    seal_readers,
+    subscriber_rows,
+)
+from funnel.core.consent import Enrolled
+from funnel.core.delivery import Kind, State
+from funnel.core.schedule import DAY_MS, HOUR_MS
+from funnel.keyring import Keyring
+from funnel.store.tables import batch, consent, delivery, due, enrollment, subscriber, subscriber_key
+
+AT_ONCE = 50_000
+BATCH_SIZE = 200
+ENROLLMENT = (
+    *("id", "subscriber_id", "funnel", "pattern", "secondary", "pace", "state", "turn", "created_ms", "changed_ms"),
+)
+DUE = ("due_ms", "enrollment_id", "lesson_id", "turn")
+BATCH = (
+    *("id", "uid", "kind", "funnel", "revision_id", "lesson_id", "segment", "state", "planned_ms", "attempt"),
+    *("retries", "started_ms", "settled_ms", "provider", "size", "due_ms", "proven"),
+)
+DELIVERY = ("id", "subscriber_id", "lesson_id", "enrollment_id", "turn", "batch_id", "position", "due_ms")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How much of everything.
+
+    Of `readers` who are in a course, `due` have a lesson due within the `spread_ms` before now, as many more within the
+    next `spread_ms`, and so on for as many `rounds`; the others within a month, an hour later at the earliest. Earlier
+    readers who have finished are added until there are `past` deliveries. `moved_on` is the share of those not due in
+    any round who have had a lesson at all.
+    """
+
+    readers: int
+    due: int
+    rounds: int = 1
+    spread_ms: int = 10 * 60_000
+    past: int = 0
+    moved_on: float = 1.0
+    sealed: bool = True  # everybody under a key of their own and with consents; else one sealed person for all
+
+    @property
+    def in_rounds(self) -> int:
+        return self.due * self.rounds
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Readers by id from 1, the finished first: `kinds` and `steps` (lessons received) at id - 1.
+
+    `waiting` are the ids of those in a course in random order, the due ones first.
+    """
+
+    kinds: bytes
+    steps: bytes
+    waiting: Sequence[int]
+
+    @property
+    def finished(self) -> int:
+        return len(self.kinds) - len(self.waiting)
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """What there is, and how long it took: on the wall, and in CPU of this process (a server's comes on top)."""
+
+    readers: int
+    deliveries: int
+    wall_s: float
+    cpu_s: float
+
+
+def seed(engine: Engine, keyring: Keyring, shape: Shape, now_ms: int) -> Seeded:
+    """Fills a database that is migrated and holds nothing but the shipped content. Only keys differ between calls."""
+    chance = random.Random(shape.readers)
+    with Meter() as meter:
+        mix, crowd = read(engine), _crowd(shape, chance)
+        with loading(engine) as load:
+            _load_people(load, shape, mix, crowd, keyring, chance, now_ms)
+            load(due, DUE, _due_rows(shape, mix, crowd, chance, now_ms, in_order=engine.dialect.name == "sqlite"))
+            deliveries = _load_past(load, mix, crowd, chance, now_ms)
+    return Seeded(len(crowd.kinds), deliveries, meter.wall_s, meter.cpu_s)
+
+
+def _crowd(shape: Shape, chance: random.Random) -> Crowd:
+    steps = bytearray(byte % STEPS for byte in chance.randbytes(shape.readers))
+    order = list(range(shape.readers))
+    chance.shuffle(order)
+    if shape.moved_on < 1:
+        for place in order[shape.in_rounds :]:
+            if chance.random() >= shape.moved_on:
+                steps[place] = 0
+    finished = max(0, -(-(shape.past - sum(steps)) // STEPS))
+    kinds = bytes(byte % KINDS for byte in chance.randbytes(finished + shape.readers))
+    return Crowd(kinds, bytes([STEPS]) * finished + bytes(steps), [finished + 1 + place for place in order])
+
+
+def _load_people(
+    load: Load, shape: Shape, mix: Mix, crowd: Crowd, keyring: Keyring, chance: random.Random, now_ms: int
+) -> None:
+    joined_ms = now_ms - 60 * DAY_MS
+    for start in range(1, len(crowd.kinds) + 1, AT_ONCE):
+        ids = range(start, min(start + AT_ONCE, len(crowd.kinds) + 1))
+        sealed = seal_readers(ids, keyring) if shape.sealed else same_for_all(ids, keyring, chance)
+        load(subscriber, SUBSCRIBER, subscriber_rows(ids, sealed, joined_ms))
+        load(enrollment, ENROLLMENT, _enrollment_rows(ids, mix, crowd, joined_ms))
+        if shape.sealed:
+            load(subscriber_key, KEY, key_rows(ids, sealed))
+            load(consent, CONSENT, consent_rows(ids, mix, joined_ms))
+
+
+def _enrollment_rows(ids: Sequence[int], mix: Mix, crowd: Crowd, joined_ms: int) -> Rows:
+    states = (Enrolled.FINISHED.value, Enrolled.ACTIVE.value)
+    for id_ in ids:
+        pattern, secondary = mix.kinds[crowd.kinds[id_ - 1]]
+        state = states[id_ > crowd.finished]
+        yield id_, id_, mix.funnel, pattern, secondary, "as-written", state, 1, joined_ms, joined_ms
+
+
+def _due_rows(shape: Shape, mix: Mix, crowd: Crowd, chance: random.Random, now_ms: int, *, in_order: bool) -> Rows:
+    """SQLite keeps the rows in order anyhow; PostgreSQL leaves them where they came in, so they come in scattered."""
+    later_ms = now_ms + (shape.rounds - 1) * shape.spread_ms + HOUR_MS
+    rows = []
+    for place, id_ in enumerate(crowd.waiting):
+        if place < shape.in_rounds:
+            end_ms = now_ms + place // shape.due * shape.spread_ms
+            due_ms = end_ms - int(chance.random() * shape.spread_ms)
+        else:
+            due_ms = later_ms + int(chance.random() * 30 * DAY_MS)
+        rows.append((due_ms, id_, mix.lessons[crowd.kinds[id_ - 1]][crowd.steps[id_ - 1]], 1))
+    if in_order:
+        rows.sort()
+    else:
+        chance.shuffle(rows)
+    return iter(rows)
+
+
+def _load_past(load: Load, mix: Mix, crowd: Crowd, chance: random.Random, now_ms: int) -> int:
+    """Batches, all accepted, of first lessons, then of second ones and so on, the last of them a day ago."""
+    began_ms = now_ms - 50 * DAY_MS
+    count = sent = 0
+    for step in range(STEPS):
+        cut = list(_batches_of(step, mix, crowd, chance))
+        started_ms = [
+            began_ms + (step * len(cut) + place) * 49 * DAY_MS // (STEPS * len(cut)) for place in range(len(cut))
+        ]
+        ids = range(count + 1, count + len(cut) + 1)
+        numbered = list(zip(ids, started_ms, cut, strict=True))
+        load(batch, BATCH, (_batch_row(id_, at_ms, mix, chance, *part) for id_, at_ms, part in numbered))
+        load(delivery, DELIVERY, _delivery_rows(numbered, sent + 1))
+        count += len(cut)
+        sent += sum(len(members) for _, _, members in cut)
+    return sent
+
+
+def _batches_of(step: int, mix: Mix, crowd: Crowd, chance: random.Random) -> Iterator[tuple[int, str, list[int]]]:
+    """(lesson, segment, readers) of every batch that has carried lessons of this step, in random order."""
+    kinds: list[list[int]] = [[] for _ in range(KINDS)]
+    for id_, (kind, steps) in enumerate(zip(crowd.kinds, crowd.steps, strict=True), 1):
+        if steps > step:
+            kinds[kind].append(id_)
+    groups: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for kind, members in enumerate(kinds):
+        groups[mix.lessons[kind][step], mix.segments[kind][step]] += members
+    cut = []
+    for (lesson_id, name), members in groups.items():
+        chance.shuffle(members)
+        cut += [(lesson_id, name, members[at : at + BATCH_SIZE]) for at in range(0, len(members), BATCH_SIZE)]
+    chance.shuffle(cut)
+    return iter(cut)
+
+
+def _batch_row(
+    id_: int, at_ms: int, mix: Mix, chance: random.Random, lesson_id: int, name: str, members: list[int]
+) -> tuple[Any, ...]:
+    uid = chance.randbytes(16).hex()
+    said = (Kind.LESSON.value, mix.funnel, mix.revision_id, lesson_id, name, State.ACCEPTED.value)
+    return id_, uid, *said, at_ms, 1, 0, at_ms, at_ms + 300, "sendgrid", len(members), at_ms, 1 << 1
+
+
+def _delivery_rows(numbered: Sequence[tuple[int, int, tuple[int, str, list[int]]]], first_id: int) -> Rows:
+    id_ = first_id
+    for batch_id, at_ms, (lesson_id, _, members) in numbered:
+        for position, reader in enumerate(members):
+            yield id_, reader, lesson_id, reader, 1, batch_id, position, at_ms
+            id_ += 1

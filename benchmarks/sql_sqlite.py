@@ -1,0 +1,77 @@
+"""The least that SQLite must do to plan, start and settle: raw sqlite3, no fate but acceptance."""
+
+import secrets
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.sql_common import BATCH_SIZE, BATCH_VALUES, next_due
+
+_TAKE = """
+    SELECT due.due_ms, due.enrollment_id, due.lesson_id, due.turn, e.subscriber_id, e.pattern, e.secondary, e.pace
+    FROM due CROSS JOIN enrollment e ON e.id = due.enrollment_id AND e.turn = due.turn
+    WHERE due.due_ms <= ? ORDER BY due.due_ms, due.enrollment_id LIMIT ?
+"""
+_BATCH = f"""
+    INSERT INTO batch (uid, kind, funnel, revision_id, lesson_id, segment, state, planned_ms, attempt, retries, size)
+    VALUES (?, {BATCH_VALUES}, ?)
+"""
+_DELIVERY = """
+    INSERT INTO delivery (subscriber_id, lesson_id, enrollment_id, turn, batch_id, position, due_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+_READ = """
+    SELECT d.id, d.position, s.state, s.zone, s.address_hash, s.sealed, k.version, k.wrapped
+    FROM delivery d CROSS JOIN subscriber s ON s.id = d.subscriber_id
+    CROSS JOIN subscriber_key k ON k.subscriber_id = s.id WHERE d.batch_id = ? ORDER BY d.position
+"""
+
+
+class Sqlite:
+    """One connection with the pragmas that the service sets."""
+
+    def __init__(self, path: str) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+            self._connection.execute(f"PRAGMA {pragma}")
+
+    def plan(self, now_ms: int, limit: int) -> list[tuple[int, list[Any]]]:
+        run = self._connection.execute
+        run("BEGIN IMMEDIATE")
+        rows = run(_TAKE, (now_ms, limit)).fetchall()
+        run("DELETE FROM due WHERE due_ms <= ?1 AND (due_ms, enrollment_id) <= (?1, ?2)", rows[-1][:2])
+        planned = []
+        for start in range(0, len(rows), BATCH_SIZE):
+            part = rows[start : start + BATCH_SIZE]
+            batch_id = run(_BATCH, (secrets.token_hex(16), len(part))).lastrowid or 0
+            planned.append((batch_id, part))
+        self._connection.executemany(
+            _DELIVERY,
+            [
+                (subscriber, lesson, enrollment, turn, batch_id, position, due_ms)
+                for batch_id, part in planned
+                for position, (due_ms, enrollment, lesson, turn, subscriber, *_) in enumerate(part)
+            ],
+        )
+        run("COMMIT")
+        return planned
+
+    def start(self, batch_id: int, now_ms: int) -> Sequence[Any]:
+        run = self._connection.execute
+        run("BEGIN IMMEDIATE")
+        run("UPDATE batch SET state = 'started', attempt = 1, started_ms = ? WHERE id = ?", (now_ms, batch_id))
+        people = run(_READ, (batch_id,)).fetchall()
+        run("COMMIT")
+        return people
+
+    def settle(self, batch_id: int, rows: Sequence[Any], now_ms: int) -> None:
+        run = self._connection.execute
+        run("BEGIN IMMEDIATE")
+        run("UPDATE batch SET state = 'accepted', proven = 2, settled_ms = ? WHERE id = ?", (now_ms, batch_id))
+        self._connection.executemany(
+            "INSERT INTO due (due_ms, enrollment_id, lesson_id, turn) VALUES (?, ?, ?, ?)", next_due(rows, now_ms)
+        )
+        run("COMMIT")
+
+    def close(self) -> None:
+        self._connection.close()

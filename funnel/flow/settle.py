@@ -1,0 +1,209 @@
+"""Settle: records what became of a batch, and writes what comes next. Decisions are fenced, evidence is not."""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+
+from funnel.core.consent import Enrolled
+from funnel.core.delivery import CAUSE_OF, MOVES, Fate, Health, Kind, Report, State, bit
+from funnel.core.pace import backoff_ms
+from funnel.core.schedule import due_ms, is_zone
+from funnel.core.sequence import Funnel, Lesson
+from funnel.flow.course import schedule_next
+from funnel.flow.tools import Tools
+from funnel.store import batches, enrollments, revisions
+from funnel.store.db import writing
+from funnel.store.tables import Record
+
+if TYPE_CHECKING:
+    from funnel.flow.start import Started
+
+REFUSALS_AT_MOST = 12
+_draw = secrets.SystemRandom().random
+
+
+def renew(tools: Tools, flights: Iterable[Started], now_ms: int) -> list[bool]:
+    """Extends the leases while requests are in flight. For each: False when it is lost; it is not given back."""
+    until_ms = now_ms + tools.lease_ms
+    with writing(tools.engine) as connection:
+        rows = (started.batch for started in flights)
+        return [batches.renew(connection, row.id, row.owner, row.attempt, until_ms) for row in rows]
+
+
+def settle(tools: Tools, answers: Sequence[tuple[Started, Report]], now_ms: int) -> list[bool]:
+    """Records answers and writes what comes next. For each: whether it counted.
+
+    Decisions of a lost lease are void; acceptance is evidence, and counts whenever it comes.
+    """
+    with writing(tools.engine) as connection:
+        kept = []
+        accepted: dict[str, list[Record]] = defaultdict(list)
+        for started, report in answers:
+            kept.append(_record(connection, started, report, now_ms))
+            if kept[-1] and report.fate.state == State.ACCEPTED and started.batch.kind == Kind.LESSON:
+                others = (row for place, row in enumerate(started.rows) if place not in report.exceptions)
+                accepted[started.batch.funnel] += others
+        for funnel, rows in accepted.items():
+            _follow_up(connection, tools, funnel, rows, now_ms)
+        return kept
+
+
+def postpone(tools: Tools, batch: Record, fate: Fate, now_ms: int) -> None:
+    """Gives a started batch back, of which nothing was sent."""
+    with writing(tools.engine) as connection:
+        batches.settle(connection, batch.id, batch.owner, batch.attempt, _values(batch, Report(fate), now_ms))
+
+
+def prove(connection: Connection, tools: Tools, proofs: Mapping[int, int], now_ms: int) -> None:
+    """Takes evidence of acceptance: batch id → mask of the attempts' bits. Once is as good as many times.
+
+    Whoever was in doubt, or planned to be sent again, counts as sent; the courses go on.
+    """
+    for row in batches.by_ids(connection, list(proofs)):
+        mask = proofs[row.id] & sum({bit(attempt) for attempt in range(1, row.attempt + 1)})
+        if not mask or row.proven | mask == row.proven:
+            continue
+        if batches.prove(connection, row.id, mask, now_ms):
+            go_on(connection, tools, row, now_ms)
+
+
+def go_on(connection: Connection, tools: Tools, batch: Record, now_ms: int) -> None:
+    """After a doubt has been settled: what comes next for every course that still stands at this lesson."""
+    if batch.kind != Kind.LESSON:
+        return
+    _, funnel = tools.current(connection)[batch.funnel]
+    standing = _standing(connection, batches.deliveries(connection, batch.id))
+    schedule_next(connection, tools, funnel, [(person, person.zone) for person in standing], now_ms)
+
+
+def split_off(connection: Connection, batch: Record, ids: Sequence[int], fate: Fate, planned_ms: int) -> None:
+    """A batch of their own for those of `batch` that have another fate: planned again, or unknown."""
+    uid = secrets.token_hex(16)
+    same = ("kind", "funnel", "revision_id", "lesson_id", "segment", "provider", "started_ms", "attempt", "due_ms")
+    fresh = {
+        **{name: getattr(batch, name) for name in same},
+        "uid": uid,
+        "state": fate.state,
+        "reason": fate.reason or None,
+        "planned_ms": planned_ms,
+        "retries": batch.retries + (fate.retry_ms > 0),
+        "size": len(ids),
+    }
+    batches.rebatch(connection, batch.kind, ids, batch.id, batches.add(connection, [fresh])[uid])
+
+
+def _record(connection: Connection, started: Started, report: Report, now_ms: int) -> bool:
+    row = started.batch
+    if not batches.settle(connection, row.id, row.owner, row.attempt, _values(row, report, now_ms)):
+        proven = report.fate.state == State.ACCEPTED and not report.exceptions
+        return proven and batches.prove(connection, row.id, bit(row.attempt), now_ms, report.fate.reference or None)
+    if report.fate.state == State.FAILED:
+        everybody = dict.fromkeys(range(len(started.rows)), report.fate)
+        _differ(connection, row, started.rows, {**everybody, **report.exceptions}, now_ms)
+    else:
+        _differ(connection, row, started.rows, report.exceptions, now_ms)
+    if report.split:
+        half = [each.id for place, each in enumerate(started.rows) if place not in report.exceptions]
+        split_off(connection, row, half[len(half) // 2 :], report.fate, now_ms)
+    return True
+
+
+def _values(batch: Record, report: Report, now_ms: int) -> dict[str, Any]:
+    """What is written on the batch itself."""
+    fate = report.fate
+    values: dict[str, Any] = {"state": MOVES[CAUSE_OF[fate.state]].after, "reason": fate.reason or None}
+    if fate.state == State.PLANNED:
+        again = {"retries": batch.retries + (fate.retry_ms > 0), "owner": None, "lease_ms": None}
+        return {**values, **again, "planned_ms": now_ms + _wait_ms(fate, batch.retries, report.health)}
+    if fate.state == State.ACCEPTED:
+        values |= {"reference": fate.reference or None, "proven": batch.proven | bit(batch.attempt)}
+    return {**values, "settled_ms": None if fate.state == State.UNKNOWN else now_ms}
+
+
+def _wait_ms(fate: Fate, retries: int, health: Health = Health.FINE) -> int:
+    if not fate.retry_ms:
+        return 0
+    if health == Health.BUSY:
+        return fate.retry_ms
+    return max(fate.retry_ms, backoff_ms(fate.retry_ms, retries, _draw()))
+
+
+def _differ(
+    connection: Connection, batch: Record, rows: Sequence[Record], exceptions: Mapping[int, Fate], now_ms: int
+) -> None:
+    """Those whose fate is not their batch's: failed for good, to be tried again, or in doubt alone."""
+    by_fate = defaultdict(list)
+    for place, fate in exceptions.items():
+        if fate.state == State.PLANNED and batch.retries >= REFUSALS_AT_MOST:
+            fate = Fate(State.FAILED, "refused for too long")
+        by_fate[fate].append(rows[place])
+    for fate, theirs in by_fate.items():
+        ids = [row.id for row in theirs]
+        if fate.state == State.FAILED:
+            batches.set_fate(connection, batch.kind, ids, State.FAILED, fate.reason)
+            _stop_courses(connection, batch, theirs, fate.reason, now_ms)
+        else:
+            split_off(connection, batch, ids, fate, now_ms + _wait_ms(fate, batch.retries))
+
+
+def _stop_courses(connection: Connection, batch: Record, rows: Collection[Record], reason: str, now_ms: int) -> None:
+    """A lesson that can never arrive pauses its course: nobody is skipped ahead in silence."""
+    if batch.kind == Kind.LESSON:
+        ids = [person.id for person in _standing(connection, rows)]
+        enrollments.set_states(connection, ids, Enrolled.PAUSED, reason, now_ms)
+
+
+def _standing(connection: Connection, rows: Collection[Record]) -> list[Record]:
+    """The active enrollments that still are where these deliveries were planned."""
+    turns = {row.enrollment_id: row.turn for row in rows}
+    people = enrollments.with_subscribers(connection, turns).values()
+    return [person for person in people if person.state == Enrolled.ACTIVE and person.turn == turns[person.id]]
+
+
+def _follow_up(connection: Connection, tools: Tools, name: str, rows: list[Record], now_ms: int) -> None:
+    """The next due row of each reader, without reading anybody anew; whoever is not so simple is looked at singly."""
+    _, funnel = tools.current(connection)[name]
+    ids = revisions.lesson_ids(connection, name)
+    onward = _onward(funnel, ids)
+    moments: dict[tuple[str, str, str], int] = {}
+    simple, last = [], []
+    for row in rows:
+        lesson = onward.get((row.pattern, row.lesson_id))
+        if lesson is None:
+            last.append(row)
+            continue
+        moment = (lesson.key, row.zone, row.pace)
+        if moment not in moments:
+            zone = row.zone if is_zone(row.zone) else funnel.timezone
+            moments[moment] = due_ms(now_ms, lesson.timing, zone, row.pace, tools.day_ms)
+        simple.append((row, (row.enrollment_id, moments[moment], ids[lesson.key], row.turn)))
+    other = last if _finish(connection, funnel, ids, last, now_ms) < len(last) else []
+    if enrollments.add_next(connection, [due for _, due in simple]) < len(simple):
+        had = enrollments.received(connection, [row.subscriber_id for row, _ in simple])
+        other += [row for row, due in simple if (row.subscriber_id, due[2]) in had]
+    if other:
+        standing = _standing(connection, other)
+        schedule_next(connection, tools, funnel, [(person, person.zone) for person in standing], now_ms)
+
+
+def _finish(connection: Connection, funnel: Funnel, ids: Mapping[str, int], rows: list[Record], now_ms: int) -> int:
+    """Finishes the courses of which every lesson is in the ledger. Returns how many."""
+    finished = 0
+    for pattern in funnel.patterns.values():
+        ends = [(row.enrollment_id, row.turn) for row in rows if row.pattern == pattern.key]
+        finished += enrollments.finish(connection, ends, [ids[lesson.key] for lesson in pattern.lessons], now_ms)
+    return finished
+
+
+def _onward(funnel: Funnel, ids: Mapping[str, int]) -> dict[tuple[str, int], Lesson]:
+    """(pattern, lesson number) → the lesson that follows it in the sequence."""
+    return {
+        (pattern.key, ids[before.key]): following
+        for pattern in funnel.patterns.values()
+        for before, following in zip(pattern.lessons, pattern.lessons[1:], strict=False)
+    }

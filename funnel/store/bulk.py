@@ -1,0 +1,63 @@
+"""Many rows in one round trip, each database in its own fastest way."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Table,
+    any_,
+    func,
+    literal,
+    select,
+)
+
+_ARRAYS = ((SmallInteger, "smallint[]"), (BigInteger, "bigint[]"), (Integer, "integer[]"), (LargeBinary, "bytea[]"))
+
+
+def among(connection: Connection, column: ColumnElement[Any], ids: Collection[int]) -> ColumnElement[bool]:
+    """Whether `column` is one of `ids`: one parameter, however many there are."""
+    if connection.dialect.name == "sqlite":
+        return column.in_(select(func.json_each(json.dumps(list(ids))).table_valued("value").c.value))
+    return column == any_(literal(list(ids), ARRAY(BigInteger)))
+
+
+def add_many(connection: Connection, table: Table, columns: Mapping[str, Sequence[Any]], conflict: str = "") -> int:
+    """Inserts rows given by column; `conflict` is an ON CONFLICT clause. Returns how many were written."""
+    names = ", ".join(columns)
+    if connection.dialect.name == "sqlite":
+        marks = ", ".join("?" * len(columns))
+        statement = f"INSERT INTO {table.name} ({names}) VALUES ({marks}) {conflict}"  # noqa: S608 -- our own names
+        return run_many(connection, statement, columns)
+    return run_many(connection, f"INSERT INTO {table.name} ({names}) SELECT * FROM given {conflict}", columns, table)  # noqa: S608
+
+
+def run_many(
+    connection: Connection, statement: str, columns: Mapping[str, Sequence[Any]], table: Table | None = None
+) -> int:
+    """Runs `statement` for many rows: on SQLite once a row, with `?` marks; on PostgreSQL once, over relation `given`.
+
+    PostgreSQL takes the columns' types from `table`. Returns how many rows were written.
+    """
+    if not all(columns.values()):
+        return 0
+    if table is None:
+        return connection.exec_driver_sql(statement, list(zip(*columns.values(), strict=True))).rowcount
+    arrays = ", ".join(f"%s::{_array(table, name)}" for name in columns)
+    given = f"WITH given ({', '.join(columns)}) AS MATERIALIZED (SELECT * FROM unnest({arrays})) "  # noqa: S608 -- our own names
+    return connection.exec_driver_sql(given + statement, tuple(list(values) for values in columns.values())).rowcount
+
+
+def _array(table: Table, name: str) -> str:
+    type_ = table.c[name].type
+    if isinstance(type_, String):
+        return "text[]"
+    return next(array for kind, array in _ARRAYS if isinstance(type_, kind))

@@ -1,0 +1,72 @@
+"""The labelled steps at which a kill can be asked for. They are put around the real functions from outside."""
+
+from typing import Any
+
+from arq.connections import ArqRedis
+
+from funnel import bucket, hands, worker
+from funnel.flow import course, leaving, plan, signup, start, sweep
+from funnel.flow import events as flow_events
+from funnel.mail import sendgrid_wire
+from funnel.mail.sendgrid import SendGrid
+from funnel.store import batches, enrollments, events, signups, subscribers
+
+Step = tuple[Any, str]  # where a function is looked up when it is called, and its name there
+
+WORKER: dict[str, Step] = {
+    "plan": (plan, "plan_lessons"),
+    "plan notices": (plan, "plan_notices"),
+    "take due rows": (enrollments, "take_due"),
+    "add batches": (batches, "add"),
+    "add deliveries": (batches, "add_deliveries"),
+    "hint": (worker, "_hint"),
+    "enqueue": (ArqRedis, "enqueue_job"),
+    "start": (hands, "start"),
+    "claim": (batches, "start"),
+    "keep token": (signups, "keep_token"),
+    "build": (start, "_mailing"),
+    "mark": (bucket.Marks, "others"),
+    "hand over": (SendGrid, "hand_over"),
+    "request": (sendgrid_wire._Connection, "request"),
+    "answer": (sendgrid_wire._Connection, "getresponse"),
+    "settle": (hands, "settle"),
+    "record": (batches, "settle"),
+    "next due": (enrollments, "add_next"),
+    "finish": (enrollments, "finish"),
+    "renew": (hands, "renew"),
+    "apply events": (flow_events, "apply"),
+    "see": (events, "see"),
+    "prove": (batches, "prove"),
+    "move": (events, "move"),
+    "handle events": (events, "handle"),
+    "suppress": (flow_events, "suppress"),
+    "sweep": (sweep, "sweep"),
+    "lose expired": (batches, "lose_expired"),
+    "resend": (sweep, "resend"),
+    "unplan": (sweep, "_unplan"),
+    "remove batch": (batches, "remove"),
+    "restore due rows": (enrollments, "add_due"),
+}
+
+WEB: dict[str, Step] = {
+    "receive events": (flow_events, "receive"),
+    "add events": (events, "add"),
+    "sign up": (signup, "sign_up"),
+    "record consents": (signups, "record_consents"),
+    "request notice": (signups, "request_notice"),
+    "confirm": (signup, "confirm"),
+    "close sign-up": (signups, "close"),
+    "activate": (subscribers, "activate"),
+    "enroll": (course, "enroll"),
+    "unsubscribe": (leaving, "unsubscribe"),
+    "choose": (course, "choose"),
+    "end course": (enrollments, "move"),
+    "skip planned": (enrollments, "skip_planned"),
+}
+
+ROLES = {"worker": WORKER, "web": WEB}
+SQL = ("statement", "commit")
+
+
+def labels(role: str) -> list[str]:
+    return [f"{role}: {when} {step}" for step in (*ROLES[role], *SQL) for when in ("before", "after")]

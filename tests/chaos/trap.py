@@ -1,0 +1,101 @@
+"""A kill at a labelled step: of the process that reaches it, or of the server that it works with."""
+
+import functools
+import inspect
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from tests.chaos.journal import Journal
+from tests.chaos.steps import ROLES
+
+
+@dataclass(frozen=True)
+class Trap:
+    """Kills `victim` when one of `labels` is reached for the `hits`-th time, `after_s` seconds after the start.
+
+    `victim` is "self", or a file that holds the process id of a server.
+    """
+
+    labels: frozenset[str]
+    hits: int
+    after_s: float
+    victim: str = "self"
+
+
+class Traps:
+    """The steps of one process, each with its trap."""
+
+    def __init__(self, role: str, trap: Trap | None, journal: Journal) -> None:
+        self._role = role
+        self._trap = trap
+        self._journal = journal
+        self._hits = 0
+        self._lock = threading.Lock()
+        self._from = time.monotonic() + (trap.after_s if trap else 0)
+
+    def lay(self) -> None:
+        for step, (home, name) in ROLES[self._role].items():
+            setattr(home, name, self._around(step, getattr(home, name)))
+
+    def lay_in_sql(self, engine: Engine) -> None:
+        """Before and after each statement, and each commit."""
+        event.listen(engine, "before_cursor_execute", lambda *_: self._reached("before statement"))
+        event.listen(engine, "after_cursor_execute", lambda *_: self._reached("after statement"))
+        engine.dialect.do_commit = self._around("commit", engine.dialect.do_commit)  # type: ignore[method-assign]
+
+    def _around(self, step: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        before, after = f"before {step}", f"after {step}"
+
+        @functools.wraps(function)
+        def plain(*arguments: Any, **named: Any) -> Any:
+            self._reached(before)
+            found = function(*arguments, **named)
+            self._reached(after)
+            return found
+
+        @functools.wraps(function)
+        async def awaited(*arguments: Any, **named: Any) -> Any:
+            self._reached(before)
+            found = await function(*arguments, **named)
+            self._reached(after)
+            return found
+
+        return awaited if inspect.iscoroutinefunction(function) else plain
+
+    def _reached(self, place: str) -> None:
+        trap, label = self._trap, f"{self._role}: {place}"
+        if trap is None or label not in trap.labels or time.monotonic() < self._from:
+            return
+        with self._lock:
+            self._hits += 1
+            if self._hits != trap.hits:
+                return
+        if trap.victim == "self":
+            self._journal.note("killed", label=label, victim=self._role)
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif kill_family(Path(trap.victim)):
+            self._journal.note("killed", label=label, victim=Path(trap.victim).stem)
+
+
+def kill_family(pid_file: Path) -> bool:
+    """Kills a server and the processes it has forked, all at one moment. False when it was not running."""
+    try:
+        pid = int(pid_file.read_text())
+        pid_file.unlink()  # whoever succeeds is the one who kills
+        os.kill(pid, signal.SIGSTOP)  # it forks no more
+    except (OSError, ValueError):
+        return False
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for each in (pid, *map(int, children)):
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
+    return True

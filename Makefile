@@ -1,8 +1,9 @@
-# run · test · lint: the only doors a newcomer needs. `make format` tidies, `make lock` renews the pinned requirements.
+# run · test · lint: the only doors a newcomer needs. `make bench` measures, `make chaos` kills, `make format` tidies,
+# `make lock` renews the pinned requirements.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint format browser screenshots lock
+.PHONY: run test lint format browser screenshots lock bench chaos
 .DEFAULT_GOAL := run
 
 run: .venv/.runtime
@@ -26,6 +27,12 @@ browser: .venv/.tests
 
 screenshots: .venv/.tests browser
 	@SCREENSHOTS=docs/screenshots $(BIN)/pytest tests/service -k browser
+
+bench: .venv/.tests
+	@$(BIN)/python -m benchmarks
+
+chaos: .venv/.tests
+	@$(BIN)/python -m tests.chaos
 
 lock: .venv/.tests
 	@$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \

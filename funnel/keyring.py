@@ -101,6 +101,14 @@ class Keyring:
         normalized = address.strip().lower().encode()
         return [hmac.digest(key, normalized, "sha256") for key in self._derived("lookup").values()]
 
+    def open(self, version: int, wrapped: bytes, wrapped_context: bytes, sealed: bytes, context: bytes) -> bytes:
+        """Unwraps a key and unseals with it, at once: what a mail costs for each of its readers. Raises Unreadable."""
+        try:
+            key = self._wrappers[version].decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], wrapped_context)
+            return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
+        except (InvalidTag, ValueError, KeyError) as error:
+            raise Unreadable from error
+
     @cached_property
     def _wrappers(self) -> dict[int, AESGCM]:
         return {version: AESGCM(key) for version, key in self._derived("wrap").items()}

@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from binascii import b2a_base64
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
@@ -30,8 +31,19 @@ class Use(StrEnum):
 
 def token(key: bytes, use: Use, subject: int) -> str:
     """URL-safe text that names `subject` (a delivery id below 2**48) and proves that we wrote it for `use`."""
-    named = subject.to_bytes(NAME_BYTES, "big")
-    return _text(named + _mac(key, use, named))
+    return tokens(key, use, [subject])[0]
+
+
+def tokens(key: bytes, use: Use, subjects: Iterable[int]) -> list[str]:
+    """The token of each subject; many at once cost half."""
+    keyed = _keyed(key, use)
+    made = []
+    for subject in subjects:
+        named = subject.to_bytes(NAME_BYTES, "big")
+        mac = keyed.copy()
+        mac.update(named)
+        made.append(b2a_base64(named + mac.digest(), newline=False).translate(_URL_SAFE).decode())
+    return made
 
 
 def subject_of(keys: Iterable[bytes], use: Use, text: str) -> int | None:
@@ -72,7 +84,7 @@ def _keyed(key: bytes, use: Use) -> "hashlib.blake2b":
 
 
 def _text(raw: bytes) -> str:
-    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def _bytes(text: str) -> bytes | None:

@@ -1,5 +1,6 @@
 """The templates that a batch is written with, its envelope, and what differs from one recipient to the next."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from funnel.core import links
@@ -12,6 +13,8 @@ from funnel.flow.tools import Tools
 from funnel.mail.compile import Template
 from funnel.mail.provider import Recipient
 from funnel.store.tables import Record
+
+OWN_LINKS = {"read_url": Use.READ, "unsubscribe_url": Use.UNSUBSCRIBE, "choose_url": Use.CHOOSE}
 
 
 def lesson(tools: Tools, funnel: Funnel, revision_id: str, key: str, segment: str) -> Template:
@@ -39,37 +42,58 @@ def notice(tools: Tools, funnel: Funnel, revision_id: str, kind: str) -> Templat
     return tools.template(revision_id, f"notice {kind}", "", compile_now)
 
 
-def lesson_recipient(tools: Tools, template: Template, domain: str, row: Record, person: Person) -> Recipient:
-    """What `template` asks of this reader. `row` is the delivery: id and position; `domain` is the sender's."""
-    key, id_ = tools.keyring.link_key, row.id
-    leave = f"{tools.base_url}/{Use.UNSUBSCRIBE}/{links.token(key, Use.UNSUBSCRIBE, id_)}"
-    values = {"first_name": person.first_name, "unsubscribe_url": leave}
-    for name, use in (("read_url", Use.READ), ("choose_url", Use.CHOOSE)):
-        if name in template.names:
-            values[name] = f"{tools.base_url}/{use}/{links.token(key, use, id_)}"
-    return Recipient(
-        f"lesson-{id_:08}",
-        person.address,
-        # Stable across attempts; tells nothing but that it is ours.
-        f"<{links.token(key, Use.LESSON_ID, id_)}@{domain}>",
-        values,
-        {"List-Unsubscribe": f"<{leave}>"},
-        row.position,
-    )
+def lesson_recipients(
+    tools: Tools, template: Template, domain: str, rows: Sequence[Record], persons: Mapping[int, Person]
+) -> list[Recipient]:
+    """What `template` asks of these readers. `rows` are their deliveries: id and position; `domain` is the sender's."""
+    ids = [row.id for row in rows]
+
+    def links_for(use: Use) -> list[str]:
+        return [f"{tools.base_url}/{use}/{token}" for token in links.tokens(tools.keyring.link_key, use, ids)]
+
+    own = {name: links_for(use) for name, use in OWN_LINKS.items() if name in template.names or use == Use.UNSUBSCRIBE}
+    # Stable across attempts; tells nothing but that it is ours.
+    message_ids = links.tokens(tools.keyring.link_key, Use.LESSON_ID, ids)
+    names = ("first_name", *own)
+    return [
+        Recipient(
+            f"lesson-{row.id:08}",
+            person.address,
+            f"<{message_id}@{domain}>",
+            dict(zip(names, (person.first_name, *theirs), strict=True)),
+            {"List-Unsubscribe": f"<{leave}>"},
+            row.position,
+        )
+        for row, person, message_id, leave, theirs in zip(
+            rows,
+            [persons[id_] for id_ in ids],
+            message_ids,
+            own["unsubscribe_url"],
+            zip(*own.values(), strict=True),
+            strict=True,
+        )
+    ]
 
 
-def notice_recipient(tools: Tools, domain: str, row: Record, person: Person) -> Recipient:
-    """`row` is the notice: id, created_ms and position."""
+def notice_recipients(
+    tools: Tools, domain: str, rows: Sequence[Record], persons: Mapping[int, Person]
+) -> list[Recipient]:
+    """`rows` are the notices: id, created_ms and position."""
     key = tools.keyring.link_key
-    confirm = f"{tools.base_url}/{Use.CONFIRM}/{links.confirm_token(key, row.id, row.created_ms)}"
-    return Recipient(
-        f"notice-{row.id:08}",
-        person.address,
-        f"<{links.token(key, Use.NOTICE_ID, row.id)}@{domain}>",
-        {"first_name": person.first_name, "confirm_url": confirm},
-        {},
-        row.position,
-    )
+    return [
+        Recipient(
+            f"notice-{row.id:08}",
+            persons[row.id].address,
+            f"<{links.token(key, Use.NOTICE_ID, row.id)}@{domain}>",
+            {
+                "first_name": persons[row.id].first_name,
+                "confirm_url": f"{tools.base_url}/{Use.CONFIRM}/{links.confirm_token(key, row.id, row.created_ms)}",
+            },
+            {},
+            row.position,
+        )
+        for row in rows
+    ]
 
 
 def lesson_statics(tools: Tools, funnel: Funnel) -> dict[str, str]:

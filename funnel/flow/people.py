@@ -34,7 +34,16 @@ def seal_person(key: bytes, address_hash: bytes, person: Person) -> bytes:
 
 
 def open_person(key: bytes, address_hash: bytes, sealed: bytes) -> Person:
-    known = orjson.loads(unseal(key, sealed, b"person" + address_hash))
+    return _person(unseal(key, sealed, b"person" + address_hash))
+
+
+def open_wrapped(keyring: Keyring, row: Record) -> Person:
+    """The person of a row of address_hash, sealed, version and wrapped. Raises Unreadable."""
+    return _person(keyring.open(row.version, row.wrapped, row.address_hash, row.sealed, b"person" + row.address_hash))
+
+
+def _person(plain: bytes) -> Person:
+    known = orjson.loads(plain)
     return Person(known["address"], known["first_name"])
 
 

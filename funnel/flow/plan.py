@@ -84,7 +84,7 @@ def _plan_funnel(connection: Connection, tools: Tools, name: str, due: Iterable[
     revision_id, funnel = tools.current(connection)[name]
     groups, gone = _group(connection, funnel, due)
     ids, columns = _add_batches(connection, tools, revision_id, funnel.name, groups, now_ms)
-    written = batches.add_deliveries(connection, columns)
+    written = batches.add_deliveries(connection, _in_order(columns))
     wanted = len(columns["batch_id"])
     had = _left_out(connection, ids, columns) if written < wanted else []
     _go_on(connection, tools, funnel, [*gone, *had], now_ms)
@@ -142,6 +142,12 @@ def _add_batches(
         for name, values in zip(_READER, zip(*part, strict=True), strict=True):
             columns[name] += values
     return list(ids.values()), columns
+
+
+def _in_order(columns: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Rows by subscriber: the ledger's unique index is walked through once, page after page."""
+    order = sorted(range(len(columns["subscriber_id"])), key=columns["subscriber_id"].__getitem__)
+    return {name: [values[place] for place in order] for name, values in columns.items()}
 
 
 def _left_out(connection: Connection, batch_ids: list[int], columns: dict[str, list[int]]) -> list[int]:

@@ -145,17 +145,17 @@ def _mailing(
     funnel: Funnel,
     batch: Record,
     lesson: str | None,
-    rows: Iterable[Record],
+    rows: Sequence[Record],
     persons: dict[int, Person],
     now_ms: int,
 ) -> Mailing:
     domain = compose.domain_of(funnel)
     if lesson is None:
         template = compose.notice(tools, funnel, batch.revision_id, batch.segment)
-        recipients = [compose.notice_recipient(tools, domain, row, persons[row.id]) for row in rows]
+        recipients = compose.notice_recipients(tools, domain, rows, persons)
     else:
         template = compose.lesson(tools, funnel, batch.revision_id, lesson, batch.segment)
-        recipients = [compose.lesson_recipient(tools, template, domain, row, persons[row.id]) for row in rows]
+        recipients = compose.lesson_recipients(tools, template, domain, rows, persons)
     shared: dict[str, Any] = compose.envelope(funnel, Kind(batch.kind))
     return Mailing(
         uid=batch.uid, template=template, recipients=tuple(recipients), date_ms=now_ms, attempt=batch.attempt, **shared
@@ -167,8 +167,7 @@ def _open(tools: Tools, rows: Iterable[Record]) -> dict[int, Person]:
     found = {}
     for row in rows:
         try:
-            key = tools.keyring.unwrap(row.version, row.wrapped, row.address_hash)
-            found[row.id] = people.open_person(key, row.address_hash, row.sealed)
+            found[row.id] = people.open_wrapped(tools.keyring, row)
         except Unreadable:
             continue
     return found

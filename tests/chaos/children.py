@@ -98,13 +98,13 @@ def _tell(journal: Journal) -> None:
             journal.note("settled", uid=started.batch.uid, attempt=started.batch.attempt, **fate)
         return kept
 
-    def resending(tools: Any, uid: str, now_ms: int) -> bool:
+    def resending(tools: Any, uid: str, now_ms: int, *more: Any, **named: Any) -> bool:
         journal.note("resend", uid=uid, now_ms=now_ms)
-        return resend(tools, uid, now_ms)
+        return resend(tools, uid, now_ms, *more, **named)
 
-    def assuming(tools: Any, uid: str, now_ms: int, reason: str = "") -> bool:
+    def assuming(tools: Any, uid: str, now_ms: int, *more: Any, **named: Any) -> bool:
         journal.note("assume", uid=uid, now_ms=now_ms)
-        return assume(tools, uid, now_ms, reason)
+        return assume(tools, uid, now_ms, *more, **named)
 
     SendGrid.hand_over = handing_over  # type: ignore[method-assign]
     hands.settle = settling  # type: ignore[assignment]

@@ -101,7 +101,7 @@ class Crowd:
         except Away:
             return AGAIN_S
         reader.confirmed = True
-        return self._count("confirmation", status, {200})
+        return self._count("confirmation", status, {200, 410})  # 410: another of their mails was quicker
 
     def _leave(self, reader: Reader, token: str) -> float | None:
         try:

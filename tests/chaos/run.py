@@ -1,0 +1,190 @@
+"""One run on one database: a crowd, a provider that misbehaves, a killer; then peace, and the account of it all."""
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from funnel import settings
+from funnel.cli import release
+from funnel.flow import sweep
+from funnel.flow.tools import Patience, Tools
+from funnel.keyring import Keyring
+from funnel.runtime import assemble
+from funnel.store.db import reading
+from tests.chaos.account import Account, misplaced, open_work, settle_account
+from tests.chaos.children import Files
+from tests.chaos.crowd import Crowd
+from tests.chaos.journal import Journal, now_ms
+from tests.chaos.killer import Killer, Tempo
+from tests.chaos.later import Later
+from tests.chaos.post import Post
+from tests.chaos.servers import PostgreSQL, Valkey, running
+from tests.databases import _free_port
+
+KEYS = "1:" + "A" * 43 + "="
+DOUBT_MS = 3_600_000  # an assumption never fires: all there is, is evidence
+CENSUS_S = 0.7
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large a run is. `day_ms` is a course day; `drain_s` how long the end may take at most."""
+
+    readers: int
+    join_s: float
+    tempo: Tempo
+    day_ms: int
+    silence_ms: int
+    drain_s: float
+    longest_s: float
+    batch: int = 5
+    faults: float = 0.2
+    mute: float = 0.15
+
+
+class Run:
+    """`problems` are what must not be; a run without any has passed."""
+
+    def __init__(self, plan: Plan, kind: str, seed: int, folder: Path, database: PostgreSQL | None, valkey: Valkey):
+        web = f"http://127.0.0.1:{_free_port()}"
+        self.plan, self.kind = plan, kind
+        self.problems: list[str] = []
+        self.censuses = self.decided = 0
+        self.later = Later(10)
+        self.post = Post(seed, self.later, web, plan.silence_ms, rate=plan.faults, mute=plan.mute)
+        self.journal = Journal(folder / "journal")
+        env = {
+            "FUNNEL_HOME": str(folder / "home"),
+            "DATABASE_URL": database.url if database else f"sqlite:///{folder / 'funnel.db'}",
+            "REDIS_URL": valkey.url,
+            "FUNNEL_HOST": "127.0.0.1",
+            "PORT": web.rpartition(":")[2],
+            "FUNNEL_BASE_URL": web,
+            "FUNNEL_KEYS": KEYS,
+            "FUNNEL_MAIL": "sendgrid",
+            "FUNNEL_BATCH": str(plan.batch),
+            "FUNNEL_DAY": f"{plan.day_ms}ms",
+            "FUNNEL_LEASE": "1200ms",
+            "SENDGRID_API_KEY": self.post.server.api_key,
+            "SENDGRID_API_URL": self.post.server.url,
+            "SENDGRID_WEBHOOK_KEY": self.post.signer.public,
+        }
+        known = settings.load(env)
+        release(known)
+        self.runtime = assemble(known)
+        self.tools: Tools = self.runtime.tools
+        with reading(self.engine) as connection:
+            self.funnel = next(iter(self.tools.current(connection).values()))[1]
+        self.crowd = Crowd(seed, self.later, web, self.funnel.slug, tuple(self.funnel.patterns))
+        self.post.on_mail = self.crowd.receive
+        patience, files = Patience(plan.silence_ms, DOUBT_MS), Files(folder / "journal", folder / "log")
+        self.killer = Killer(seed, plan.tempo, env, patience, files, self.journal, valkey, database)
+
+    @property
+    def engine(self) -> Engine:
+        return self.tools.engine
+
+    def go(self) -> Account:
+        with self.post.server:
+            try:
+                self.killer.begin()
+                for number in range(self.plan.readers):
+                    self.crowd.join(self.plan.join_s * number / self.plan.readers)
+                self._storm()
+                self._peace()
+            finally:
+                self.killer.end()
+                self.later.end()
+        keyring = Keyring.parse(KEYS)
+        with reading(self.engine) as connection:
+            account = settle_account(connection, keyring, self.funnel, self.post, self.crowd, self.journal)
+        self.problems += [*account.problems, *self.later.faults, *self.killer.deaths]
+        return account
+
+    def close(self) -> None:
+        self.runtime.close()
+        self.journal.close()
+
+    def _storm(self) -> None:
+        self.killer.attack()
+        deadline = time.monotonic() + self.plan.longest_s
+        while self.killer.keep() and time.monotonic() < deadline:
+            self._look()
+
+    def _peace(self) -> None:
+        """The provider behaves, nobody is killed; whatever was begun comes to its end."""
+        self.post.faults.rate = 0.0
+        self.killer.calm()
+        deadline = time.monotonic() + self.plan.drain_s
+        waiting = "everything"
+        while waiting and time.monotonic() < deadline:
+            self.killer.keep()
+            self._look()
+            with self._trying():
+                waiting = self._waiting()
+        if waiting:
+            self.problems.append(f"not done after {self.plan.drain_s:.0f} s of peace: {waiting}")
+
+    def _waiting(self) -> str:
+        with reading(self.engine) as connection:
+            work = open_work(connection)
+        if "unknown" in work:
+            self.crowd.pass_by()
+        if not all(reader.confirmed for reader in self.crowd.readers.values()):
+            return "confirmations"
+        return work or (f"{len(self.later)} tasks" if len(self.later) else "")
+
+    def _look(self) -> None:
+        time.sleep(0.02)
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + CENSUS_S
+        with self._trying():
+            with reading(self.engine) as connection:
+                wrong = misplaced(connection)
+                unknown = sweep.unknown_batches(connection)
+            self.censuses += 1
+            self.problems += [f"enrollment {id_} is in {count} places" for id_, count in wrong]
+            for row in unknown:
+                # The person who decides looks into the provider's own list of what it sent.
+                if row.resent and row.started_ms < now_ms() - self.plan.silence_ms - 3_000:
+                    taken = row.attempt in self.post.attempts().get(row.uid, {})
+                    decide = sweep.assume_sent if taken else sweep.resend
+                    self.decided += decide(self.tools, row.uid, now_ms())
+
+    _look_at = 0.0
+
+    @contextlib.contextmanager
+    def _trying(self) -> Iterator[None]:
+        with contextlib.suppress(SQLAlchemyError):  # the database may have been killed just now
+            yield
+
+
+@contextlib.contextmanager
+def prepared(plan: Plan, kind: str, seed: int, *, keep: bool = False) -> Iterator[Run]:
+    """A run that is ready to go. Everything of it is below one folder, and gone at the end unless it is to be kept."""
+    folder = Path(tempfile.mkdtemp(prefix="funnel-chaos-"))
+    folder.chmod(0o755)  # PostgreSQL runs as somebody else
+    try:
+        with contextlib.ExitStack() as stack:
+            place = {name: folder / name for name in ("run", "valkey", "postgresql")}
+            for each in place.values():
+                each.mkdir()
+            valkey, database = Valkey(place["valkey"]), None
+            stack.enter_context(running(valkey))
+            if kind == "postgresql":
+                database = PostgreSQL(place["postgresql"])
+                stack.enter_context(running(database))
+            one = Run(plan, kind, seed, place["run"], database, valkey)
+            stack.callback(one.close)
+            yield one
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)

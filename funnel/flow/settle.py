@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
@@ -183,7 +184,8 @@ def _follow_up(connection: Connection, tools: Tools, name: str, rows: list[Recor
             moments[moment] = due_ms(now_ms, lesson.timing, zone, row.pace, tools.day_ms)
         simple.append((row, (row.enrollment_id, moments[moment], ids[lesson.key], row.turn)))
     other = last if _finish(connection, funnel, ids, last, now_ms) < len(last) else []
-    if enrollments.add_next(connection, [due for _, due in simple]) < len(simple):
+    # In the order of the due table's key: it is written page after page.
+    if enrollments.add_next(connection, sorted((due for _, due in simple), key=itemgetter(1, 0))) < len(simple):
         had = enrollments.received(connection, [row.subscriber_id for row, _ in simple])
         other += [row for row, due in simple if (row.subscriber_id, due[2]) in had]
     if other:

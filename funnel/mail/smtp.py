@@ -16,6 +16,7 @@ CONNECT_S = 10.0
 READ_S = 30.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _TROUBLE = (OSError, smtplib.SMTPException, ValueError)  # ValueError: credentials that SMTP cannot express
+_ANSWERS = (smtplib.SMTPConnectError, smtplib.SMTPHeloError, smtplib.SMTPAuthenticationError)
 _LOGIN_REFUSED = Fate(State.PLANNED, "login refused", retry_ms=LATER_MS)
 
 
@@ -101,7 +102,7 @@ class Smtp:
 
 def _why(error: Exception) -> tuple[Fate, Health]:
     """What becomes of the mail when no connection can be had, and what that says about the server."""
-    code = error.smtp_code if isinstance(error, smtplib.SMTPResponseException) else 0
+    code = error.smtp_code if isinstance(error, _ANSWERS) else 0
     if code >= 500:
         login = isinstance(error, smtplib.SMTPAuthenticationError)
         return _LOGIN_REFUSED if login else NO_CONNECTION, Health.REFUSING

@@ -14,7 +14,7 @@ MAIL, RCPT, DATA = range(3)
 _CHUNK = 4096
 _CODES = {b"%d " % code: code for code in range(200, 600)}
 _LESS_USUAL = re.compile(rb"([2-5]\d\d)(-|\r?$)")  # more lines follow, or no text does
-_EMPTY_MESSAGE, _RESET = b".\r\n", b"RSET\r\n"
+_EMPTY_MESSAGE, _RESET, _QUIT = b".\r\n", b"RSET\r\n", b"QUIT\r\n"
 
 Opening = tuple[bytes, bytes, bytes]
 
@@ -46,7 +46,7 @@ class Opened(NamedTuple):
 
     @property
     def is_granted(self) -> bool:
-        return self.answer.code == 354
+        return self.command == DATA and self.answer.code == 354
 
     @property
     def is_about_us(self) -> bool:
@@ -110,7 +110,7 @@ class Session:
             if answer.code == 421 or (found and not self._pipelines):
                 break
         assert found is not None
-        if not found.is_granted or found.command != DATA:
+        if not found.is_granted:
             self._refused(found, answer.code)
         return found
 
@@ -135,8 +135,9 @@ class Session:
         """Says goodbye if anybody listens. Raises nothing."""
         with contextlib.suppress(Broken, OSError):
             self._socket.settimeout(PARTING_S)
-            self._send(self._owed + b"QUIT\r\n")
-            self._answer()
+            for last in (_EMPTY_MESSAGE, _QUIT) if self._owed == _EMPTY_MESSAGE else (_QUIT,):
+                self._send(last)
+                self._answer()
         self.close()
 
     def close(self) -> None:

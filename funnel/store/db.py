@@ -22,9 +22,10 @@ def open_engine(url: str) -> Engine:
     """An engine for `url`; the forms that hosting platforms hand out (postgres://…) work."""
     parsed = make_url(url)
     if parsed.get_backend_name() in ("postgres", "postgresql"):
-        return create_engine(
-            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=8, hide_parameters=True
-        )
+        driver = parsed.set(drivername="postgresql+psycopg")
+        engine = create_engine(driver, pool_pre_ping=True, pool_size=8, pool_use_lifo=True, hide_parameters=True)
+        event.listen(engine, "connect", _prepare_postgresql)
+        return engine
     engine = create_engine(parsed, pool_size=8, max_overflow=40, pool_use_lifo=True, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -88,6 +89,17 @@ def _config(connection: Connection) -> Config:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     return config
+
+
+def _prepare_postgresql(raw: Any, _record: object) -> None:
+    # Every query here looks up a few thousand rows by a key. Left to its estimates the planner reads whole tables while
+    # they are small and joins them by hashing: cheap for one big question, dear for many small ones.
+    with raw.cursor() as cursor:
+        for setting in ("enable_hashjoin", "enable_mergejoin", "jit"):
+            cursor.execute(f"SET {setting} = off")
+        cursor.execute("SET random_page_cost = 1.1")
+        cursor.execute("SET max_parallel_workers_per_gather = 0")
+    raw.commit()
 
 
 def _prepare_sqlite(raw: Any, _record: object) -> None:

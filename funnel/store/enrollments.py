@@ -172,7 +172,7 @@ def finish(connection: Connection, ends: Sequence[tuple[int, int]], lessons: Seq
 
 
 def any_due(connection: Connection, now_ms: int, without: Collection[int] = ()) -> bool:
-    found = select(due.c.due_ms).where(due.c.due_ms <= now_ms)
+    found = select(due.c.due_ms).where(due.c.due_ms <= now_ms).order_by(due.c.due_ms)
     if without:
         found = found.where(due.c.lesson_id.not_in(without))
     return connection.scalar(found.limit(1)) is not None

@@ -1,10 +1,15 @@
-"""`make chaos`: kills everything, again and again, on SQLite and on PostgreSQL; exit code 1 if a lesson was lost or doubled."""
+"""`make chaos`: kills everything, again and again, on SQLite and on PostgreSQL.
+
+The exit code is 0 only if nothing was lost, nothing doubled without an excuse, and every book agrees.
+"""
 
 import argparse
 import random
 import sys
 import time
 from collections import Counter
+
+import click
 
 from tests.chaos.account import Account
 from tests.chaos.killer import FORKS, Tempo
@@ -24,9 +29,9 @@ def whole(kills: int) -> Plan:
 
 
 def short(kills: int) -> Plan:
-    tempo = Tempo(kills, gap_s=(0.2, 0.8), asleep_s=(0.2, 1.0))
+    tempo = Tempo(kills, gap_s=(0.3, 1.0), asleep_s=(0.2, 1.0))
     return Plan(
-        readers=24, join_s=3, tempo=tempo, day_ms=100, silence_ms=2_500, drain_s=40, longest_s=15, mute=0.4
+        readers=24, join_s=2, tempo=tempo, day_ms=100, silence_ms=2_500, drain_s=40, longest_s=15, mute=0.4
     )  # fmt: skip
 
 
@@ -38,7 +43,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--keep", action="store_true", help="leave the files of the run where they are")
     asked = parser.parse_args()
-    print(f"seed {asked.seed}", flush=True)
+    click.echo(f"seed {asked.seed}")
     FORKS.set_forkserver_preload(["tests.chaos.children"])
     plan = short(asked.kills or 14) if asked.short else whole(asked.kills or 300)
     kills = failures = 0
@@ -49,7 +54,7 @@ def main() -> int:
             report(one, account, time.monotonic() - began)
             kills += one.killer.kills()
         failures += len(one.problems)
-    print(f"{kills} kills, {failures} problems (seed {asked.seed})")
+    click.echo(f"{kills} kills, {failures} problems (seed {asked.seed})")
     return 1 if failures else 0
 
 
@@ -60,24 +65,26 @@ def report(one: Run, account: Account, seconds: float) -> None:
     for (label, victim), count in killer.labelled().items():
         at_labels[label] += count
         victims[victim] += count
-    print(f"\n{one.kind}: {killer.kills()} kills in {seconds:.0f} s")
-    print(f"  killed          {_listed(victims)}; {sum(at_labels.values())} of them at labelled steps")
-    print(f"  Valkey          lost everything {killer.forgotten} times")
-    print(f"  requests        {_listed(one.post.faults.counts)}")
-    print(f"  webhook, site   {_listed(one.post.counts + one.crowd.counts)}")
-    print(f"  lessons         {account.lessons} delivered to {len(one.crowd.readers)} readers; {_listed(counts)}")
-    print(f"  censuses        {one.censuses}: every active course in one place")
-    print(f"  by a person     {one.decided} unknown batches that evidence could not settle")
-    print(f"  lost {account.lost}, doubled {account.doubled}; {account.duplicates} duplicates explained:")
+    click.echo(f"\n{one.kind}: {killer.kills()} kills in {seconds:.0f} s")
+    click.echo(f"  killed          {_listed(victims)}; {sum(at_labels.values())} of them at labelled steps")
+    click.echo(f"  Valkey          lost everything {killer.forgotten} times")
+    click.echo(f"  requests        {_listed(one.post.faults.counts)}")
+    click.echo(f"  webhook, site   {_listed(one.post.counts + one.crowd.counts)}")
+    click.echo(f"  lessons         {account.lessons} delivered to {len(one.crowd.readers)} readers; {_listed(counts)}")
+    click.echo(f"  censuses        {one.censuses}: every active course in one place")
+    click.echo(f"  by a person     {one.decided} unknown batches that evidence could not settle")
+    excused = account.duplicates - account.doubled
+    click.echo(
+        f"  lost {account.lost}, doubled {account.doubled}; {excused} duplicates that an ambiguous answer explains"
+    )
     for line in account.explained:
-        print(f"    {line}")
-    print("  label → kills")
+        click.echo(f"    {line}")
+    click.echo("  label → kills")
     for role in ROLES:
         for label in labels(role):
-            print(f"    {at_labels[label]:4} {label}")
+            click.echo(f"    {at_labels[label]:4} {label}")
     for problem in one.problems[:40]:
-        print(f"  PROBLEM {problem}")
-    sys.stdout.flush()
+        click.echo(f"  PROBLEM {problem}")
 
 
 def _listed(counts: Counter[str]) -> str:

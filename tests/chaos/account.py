@@ -3,16 +3,18 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, select, text
 
 from funnel.core import links
 from funnel.core.consent import Enrolled, Standing
-from funnel.core.delivery import HANDED_OVER, Kind, State, bit
+from funnel.core.delivery import HANDED_OVER, State, bit
 from funnel.core.links import Use
 from funnel.core.sequence import Funnel
 from funnel.keyring import Keyring
+from funnel.store.enrollments import LIVE
 from funnel.store.tables import batch, delivery, enrollment, hold, lesson, notice, subscriber
 from funnel.store.tables import event as told_event
 from tests.chaos.crowd import Crowd, Reader
@@ -108,7 +110,7 @@ def _duplicates(books: Books, account: Account) -> None:
     reasons: dict[tuple[str, str], int] = Counter()
     for copies in by_lesson.values():
         copies.sort(key=lambda mail: mail.attempt)
-        for first, again in zip(copies, copies[1:], strict=False):
+        for first, again in pairwise(copies):
             why = _why_twice(books, settled, resent, first, again)
             account.duplicates += 1
             if why is None:
@@ -128,7 +130,7 @@ def _why_twice(
     said = settled.get((first.uid, first.attempt))
     if said not in (None, State.UNKNOWN):
         return None
-    answer = first.fault or ("the worker died before it had recorded the answer" if said is None else None)
+    answer = first.fault or ("its answer was never recorded: a kill came before" if said is None else None)
     told_ms = books.post.told.get((first.uid, first.attempt), 2**62)
     decided = [moment for moment in resent[first.uid] if first.at_ms < moment < again.at_ms]
     if answer is None or not decided or told_ms < decided[0]:
@@ -214,10 +216,8 @@ def _course_problems(funnel: Funnel, reader: Reader, person: Any, courses: list[
         return
     last = courses[-1]
     wanted = {each.key for each in funnel.patterns[last.pattern].lessons}
-    if last.state != Enrolled.FINISHED or [row.state for row in courses[:-1]] != [Enrolled.ENDED] * (len(courses) - 1):
-        # A course that was finished stays so when its reader chooses another one.
-        if last.state != Enrolled.FINISHED or any(row.state in ("active", "paused") for row in courses):
-            yield f"lost: {reader}: courses {[(row.pattern, row.state, row.reason) for row in courses]}"
+    if last.state != Enrolled.FINISHED or any(row.state in LIVE for row in courses):
+        yield f"lost: {reader}: courses {[(row.pattern, row.state, row.reason) for row in courses]}"
     if missing := wanted - set(had):
         yield f"lost: {reader} has never had {sorted(missing)}"
 

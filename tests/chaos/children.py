@@ -17,11 +17,13 @@ from funnel.core import pace
 from funnel.core.delivery import Health, Report
 from funnel.core.pace import Patience as Bearing
 from funnel.flow import holding, sweep
+from funnel.flow.settle import settle
 from funnel.flow.start import Started
 from funnel.flow.tools import Patience
 from funnel.mail.provider import Mailing
 from funnel.mail.sendgrid import SendGrid
 from funnel.settings import Settings
+from funnel.store.db import open_engine
 from funnel.web import app as _app  # noqa: F401
 from tests.chaos.journal import Journal
 from tests.chaos.trap import Trap, Traps
@@ -63,12 +65,11 @@ def _leave_with_parent() -> None:
 
 def _hasten(patience: Patience, traps: Traps) -> None:
     """Waits that are minutes in life are seconds here. Nothing else differs."""
-    sweep.STALE_MS = STALE_MS
-    holding.PROBE_MS = 1_500
-    worker.HINT_SLOT_MS = 1_000
-    worker.JOB_TIMEOUT_S = 10
-    pace.PATIENCE = {Health.REFUSING: Bearing(1, 1_000, 2_000), Health.FAILING: Bearing(5, 500, 2_000)}
-    assemble, open_engine = runtime.assemble, runtime.open_engine
+    _put(sweep, STALE_MS=STALE_MS)
+    _put(holding, PROBE_MS=1_500)
+    _put(worker, HINT_SLOT_MS=1_000, JOB_TIMEOUT_S=10)
+    _put(pace, PATIENCE={Health.REFUSING: Bearing(1, 1_000, 2_000), Health.FAILING: Bearing(5, 500, 2_000)})
+    assemble = runtime.assemble
 
     def opened(url: str) -> Engine:
         engine = open_engine(url)
@@ -79,13 +80,13 @@ def _hasten(patience: Patience, traps: Traps) -> None:
         whole = assemble(settings)
         return dataclasses.replace(whole, tools=dataclasses.replace(whole.tools, patience=patience))
 
-    runtime.open_engine = opened
-    runtime.assemble = cli.assemble = assembled
+    _put(runtime, open_engine=opened, assemble=assembled)
+    _put(cli, assemble=assembled)
 
 
 def _tell(journal: Journal) -> None:
     """Notes what no database row keeps: each attempt, what became of it, and who decided what of the unknown ones."""
-    hand_over, settle, resend, assume = SendGrid.hand_over, hands.settle, sweep.resend, sweep.assume_sent
+    hand_over, resend, assume = SendGrid.hand_over, sweep.resend, sweep.assume_sent
 
     def handing_over(provider: SendGrid, mailing: Mailing) -> Report:
         journal.note("handed", uid=mailing.uid, attempt=mailing.attempt, started_ms=mailing.date_ms)
@@ -106,6 +107,11 @@ def _tell(journal: Journal) -> None:
         journal.note("assume", uid=uid, now_ms=now_ms)
         return assume(tools, uid, now_ms, *more, **named)
 
-    SendGrid.hand_over = handing_over  # type: ignore[method-assign]
-    hands.settle = settling  # type: ignore[assignment]
-    sweep.resend, sweep.assume_sent = resending, assuming
+    _put(SendGrid, hand_over=handing_over)
+    _put(hands, settle=settling)
+    _put(sweep, resend=resending, assume_sent=assuming)
+
+
+def _put(home: Any, **others: Any) -> None:
+    for name, other in others.items():
+        setattr(home, name, other)

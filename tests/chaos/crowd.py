@@ -13,7 +13,7 @@ from tests.chaos.journal import now_ms
 from tests.chaos.later import Later
 from tests.chaos.post import Taken
 
-LEAVES, CHOOSES = 0.01, 0.01  # what share of lessons makes their reader leave, or choose another course
+LEAVES, CHOOSES = 0.015, 0.03  # what share of lessons makes their reader leave, or choose another course
 AGAIN_S = 0.3
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -91,7 +91,8 @@ class Crowd:
             status, _ = self._post(f"/{self._slug}/join", asked, kept)
         except Away:
             return AGAIN_S
-        return self._count("sign-up", status, {303})
+        self._count("sign-up", status, {303})
+        return None
 
     def _confirm(self, reader: Reader, token: str) -> float | None:
         if reader.confirmed:
@@ -101,7 +102,8 @@ class Crowd:
         except Away:
             return AGAIN_S
         reader.confirmed = True
-        return self._count("confirmation", status, {200, 410})  # 410: another of their mails was quicker
+        self._count("confirmation", status, {200, 410})  # 410: another of their mails was quicker
+        return None
 
     def _leave(self, reader: Reader, token: str) -> float | None:
         try:
@@ -109,7 +111,8 @@ class Crowd:
         except Away:
             return AGAIN_S
         reader.left_ms = now_ms()
-        return self._count("unsubscription", status, {200})
+        self._count("unsubscription", status, {200})
+        return None
 
     def _choose(self, reader: Reader, token: str) -> float | None:
         with self._lock:
@@ -118,7 +121,8 @@ class Crowd:
             status, _ = self._post(f"/o/{token}", {"pattern": pattern})
         except Away:
             return AGAIN_S
-        return self._count("change of course", status, {200, 410})  # 410: they have left, or been suppressed, meanwhile
+        self._count("change of course", status, {200, 410})  # 410: they have left, or been suppressed, meanwhile
+        return None
 
     def _count(self, what: str, status: int, expected: set[int]) -> None:
         self.counts[what] += 1

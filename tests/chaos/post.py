@@ -6,7 +6,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import urllib3
 
@@ -68,7 +68,7 @@ class Faults:
     def _fault(self) -> tuple[str, Broken]:
         draw = self._draw
         status = draw.choice((500, 502, 503, 504))
-        within = draw.choice(("status", "headers", "body"))
+        within: Literal["status", "headers", "body"] = draw.choice(("status", "headers", "body"))
         faults: list[tuple[str, Broken]] = [
             ("reset", Reset(draw.choice((0, 200, 2_000)))),
             ("5xx", Answer(status)),
@@ -86,8 +86,8 @@ class Faults:
 class Post:
     """`taken` is the ledger. `on_mail` is told of each mail; `told` is when the webhook had first heard of an attempt.
 
-    A share `mute` of the requests whose answer was ambiguous is told of only after `silence_ms`: as if by a webhook that
-    seems healthy and is not.
+    A share `mute` of the requests whose answer was ambiguous is told of only after `silence_ms`: as if by a webhook
+    that seems healthy and is not.
     """
 
     def __init__(self, seed: int, later: Later, web: str, silence_ms: int, *, rate: float, mute: float) -> None:

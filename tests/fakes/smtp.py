@@ -97,11 +97,15 @@ class SmtpSink:
         self._handler.sender_reply = reply
 
     def fail(self, address: str, stage: Stage, fault: str) -> None:
-        """Once, when this recipient's message is at this stage; a reply (421 hangs up behind it) or a fault of smtp_server.
+        """Once, when this recipient's message is at this stage; a reply (421 hangs up behind it) or a smtp_server fault.
 
         CONTENT is while the message arrives, MESSAGE when it is whole.
         """
         self._handler.faults[address.lower(), stage] = fault
+
+    def behave(self) -> None:
+        """Forget the faults that have not come up."""
+        self._handler.faults.clear()
 
     def hang_up(self) -> None:
         """End every connection, as servers do with clients that idle."""
@@ -213,6 +217,10 @@ class _Controller(Controller):
         )
         self._sessions.append(session)
         return session
+
+    def behave(self) -> None:
+        """Forget the faults that have not come up."""
+        self._handler.faults.clear()
 
     def hang_up(self) -> None:
         """End what clients left open: stop() alone closes the loop under their sockets."""

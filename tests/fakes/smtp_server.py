@@ -81,7 +81,7 @@ class Server(SMTP):
         elif fault := self._temper.fault(envelope, "CONTENT"):
             await self.push("354 go ahead")
             await self._reader.readuntil(b"\r\n")
-            await self.push(await suffer(self, fault))
+            await super().push(await suffer(self, fault))  # here it is the server that speaks before its turn
         else:
             await super().smtp_DATA(arg)
 

@@ -10,11 +10,12 @@ from hypothesis import strategies as some
 from sqlalchemy import select
 
 from funnel.core.consent import Standing, Suppressed
-from funnel.core.delivery import EVIDENCE, State, after
+from funnel.core.delivery import EVIDENCE, Cause, Kind, State, after
 from funnel.core.event import CAUSES, KNOWN, SUPPRESSES, why
 from funnel.flow import events
 from funnel.flow.events import Receipt
 from funnel.flow.tools import Tools
+from funnel.store import events as store
 from funnel.store import revisions
 from funnel.store.db import reading, writing
 from funnel.store.tables import batch, delivery, due, enrollment, subscriber, suppression
@@ -190,3 +191,12 @@ def test_the_order_within_one_body_does_not_matter(tools: Tools, order: int) -> 
     tell(tools, uid, every)
     events.apply(tools, NOON_MS)
     assert stands(tools, batch_id) == expected(start, every)
+
+
+def test_who_was_planned_anew_meanwhile_is_not_moved_by_what_is_told_of_before(tools: Tools) -> None:
+    start = Start(State.ACCEPTED, (None,) * READERS)
+    _, batch_id = begin(tools, start)
+    with writing(tools.engine) as connection:
+        for id_ in connection.scalars(select(delivery.c.id).where(delivery.c.batch_id == batch_id)).all():
+            store.move(connection, Kind.LESSON, Cause.BOUNCE, [(id_, batch_id + 1, None)])
+    assert stands(tools, batch_id)[1] == expected(start, [])[1]

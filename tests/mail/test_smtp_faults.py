@@ -122,15 +122,14 @@ def test_a_refused_sender_keeps_everybody_for_later(
     assert reached(sink) == [*ALL]
 
 
+@pytest.mark.parametrize("stage", ["RCPT", "DATA"])
 @pytest.mark.parametrize("reply", ["421 4.7.0 too many errors", "452 too many messages", "452 4.3.1 disk full"])
 def test_a_server_that_has_had_enough_is_asked_once_more(
-    sink: SmtpSink, provider: Smtp, mailing: Mailing, reply: str
+    sink: SmtpSink, provider: Smtp, mailing: Mailing, stage: Stage, reply: str
 ) -> None:
-    for stage in ("RCPT", "DATA"):
-        sink.fail(BOB, stage, reply)  # type: ignore[arg-type]
+    sink.fail(BOB, stage, reply)
     assert provider.hand_over(mailing) == Report(ACCEPTED)
-    assert reached(sink) == [*ALL]
-    assert sink.connections == 3
+    assert (sink.connections, reached(sink)) == (2, [*ALL])
 
 
 @pytest.mark.parametrize("code", [421, 452])
@@ -178,7 +177,7 @@ AFTER_ALICE: list[tuple[Stage, str, Report, list[str]]] = [
     ("MESSAGE", BE_SILENT, Report(ACCEPTED, {1: IN_DOUBT, 2: NO_CONNECTION}, Health.FAILING), [ALICE]),
     ("MESSAGE", TAKE_AND_BE_SILENT, Report(ACCEPTED, {1: IN_DOUBT, 2: NO_CONNECTION}, Health.FAILING), [ALICE, BOB]),
     ("MESSAGE", "what?", Report(ACCEPTED, {1: IN_DOUBT, 2: NO_CONNECTION}, Health.FAILING), [ALICE]),
-    ("MESSAGE", "354 more", Report(ACCEPTED, {1: IN_DOUBT, 2: NO_CONNECTION}, Health.FAILING), [ALICE]),
+    ("MESSAGE", "350 more", Report(ACCEPTED, {1: IN_DOUBT, 2: NO_CONNECTION}, Health.FAILING), [ALICE]),
 ]  # fmt: skip
 
 
@@ -254,7 +253,7 @@ def greeting(text: bytes) -> Iterator[int]:
         (b"554 5.7.1 you are on a list\r\n", Health.REFUSING),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", Health.FAILING),
         (b"220 hello\r\n", Health.FAILING),
-        (b"220-hello" * 2000, Health.REFUSING),
+        (b"220-hello" * 2000, Health.FAILING),
         (b"", Health.FAILING),
     ],
 )
@@ -263,10 +262,13 @@ def test_a_server_that_lets_nobody_in_keeps_the_mail_for_later(mailing: Mailing,
         assert Smtp(f"smtp://127.0.0.1:{port}").hand_over(mailing) == Report(NO_CONNECTION, health=health)
 
 
-STAGES: st.SearchStrategy[Stage] = st.sampled_from(["RCPT", "DATA", "CONTENT", "MESSAGE"])
-REPLIES = ["421 4.3.2 bye", "450 4.2.1 later", "452 4.3.1 full", "550 5.1.1 no", "250 yes", "354 more", "hm?"]
-WAYS = st.sampled_from([*REPLIES, HANG_UP, HANG_UP, TAKE_AND_HANG_UP, TAKE_AND_HANG_UP, BE_SILENT, TAKE_AND_BE_SILENT])
-FAULT = st.tuples(STAGES, WAYS)
+WAYS = [HANG_UP, TAKE_AND_HANG_UP, BE_SILENT, TAKE_AND_BE_SILENT, "421 4.3.2 bye"]
+REPLIES = ["450 4.2.1 later", "452 4.3.1 full", "550 5.1.1 no", "350 more", "hm?"]
+FAULT: st.SearchStrategy[tuple[Stage, str]] = st.one_of(
+    st.tuples(st.sampled_from(["RCPT", "DATA"]), st.sampled_from([*WAYS, *REPLIES, "250 yes"])),
+    st.tuples(st.just("CONTENT"), st.sampled_from(WAYS)),
+    st.tuples(st.just("MESSAGE"), st.sampled_from([*WAYS, *REPLIES])),
+)
 
 
 @settings(deadline=None, max_examples=80)
@@ -290,7 +292,8 @@ def test_the_report_is_what_the_server_really_took(
         report = provider.hand_over(mail)
         fates = [report.exceptions.get(place, report.fate) for place in range(len(people))]
         check(sink, mail, fates)
-        assert provider.hand_over(mail).fate == ACCEPTED or sink._handler.faults
+        sink.behave()
+        assert provider.hand_over(mail) == Report(ACCEPTED)
 
 
 def check(sink: SmtpSink, mail: Mailing, fates: list[Fate]) -> None:

@@ -157,13 +157,11 @@ def suppressions() -> None:
 
 @suppressions.command(help="Read the provider's suppression lists now; a worker does so daily.")
 def pull() -> None:
-    from funnel.mail.suppressions import Suppressions  # loads SendGrid's SDK: slow, and of use only here
-
     with _assembled() as runtime:
         settings = runtime.settings
         if settings.mail != "sendgrid":
             raise click.ClickException("Only SendGrid keeps suppression lists; this service mails another way.")
-        polled = _pull(runtime, Suppressions(settings.sendgrid_key, settings.sendgrid_url))
+        polled = _pull(runtime, runtime.suppressions())
     for name, count in polled.read.items():
         click.echo(f"{name}: {count:,} read")
     for name, fault in polled.faults.items():

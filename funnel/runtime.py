@@ -4,6 +4,7 @@ import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -21,6 +22,9 @@ from funnel.mail.smtp import Smtp
 from funnel.settings import ROOT, Settings
 from funnel.store.db import open_engine
 
+if TYPE_CHECKING:
+    from funnel.mail.suppressions import Suppressions
+
 NOTICES = ("confirm", "already")
 LAST_TICK = "funnel:last-tick"  # the key in Redis under which the worker says that it lives
 NUDGE = "funnel:nudge"  # the channel in Redis on which the web process says that somebody is waiting
@@ -37,6 +41,12 @@ class Runtime:
     def now_ms() -> int:
         """The clock. Read once per request or job, and passed down."""
         return time.time_ns() // 1_000_000
+
+    def suppressions(self) -> "Suppressions":
+        """The provider's suppression lists; only SendGrid keeps any."""
+        from funnel.mail.suppressions import Suppressions  # loads SendGrid's SDK: slow, and seldom of use
+
+        return Suppressions(self.settings.sendgrid_key, self.settings.sendgrid_url)
 
     def nudge(self) -> None:
         """Tells the workers not to wait for their next tick. Without Redis they find out a second later."""

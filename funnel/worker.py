@@ -122,6 +122,20 @@ async def send_batches(ctx: _C, ids: list[int]) -> None:
     await hands.send(ids)
 
 
+async def poll_suppressions(ctx: _C) -> None:
+    """Reads what is new on the provider's suppression lists: what the webhook may have missed."""
+    parts: Runtime = ctx["hands"].runtime
+    if parts.settings.mail == "sendgrid":
+        for name in await asyncio.to_thread(_poll, parts):
+            log.warning("suppression list not read to its end", scope=name)
+
+
+def _poll(parts: Runtime) -> list[str]:
+    from funnel.flow.poll import poll  # loads SendGrid's SDK: slow, and of use only here
+
+    return list(poll(parts.tools, parts.suppressions(), parts.now_ms()).faults)
+
+
 async def _startup(ctx: _C) -> None:
     ctx["hands"] = hands = Hands(runtime.assemble(settings.load()))
     if hands.runtime.settings.metrics_port:
@@ -146,7 +160,11 @@ def worker_settings(redis_url: str) -> type:
 
     class Settings:
         functions = (func(send_batches, keep_result=0, max_tries=1),)
-        cron_jobs = (cron(tick, second=set(range(60)), keep_result=0, max_tries=1, timeout=JOB_TIMEOUT_S),)
+        cron_jobs = (
+            cron(tick, second=set(range(60)), keep_result=0, max_tries=1, timeout=JOB_TIMEOUT_S),
+            # Each hour, for arq catches up on none that it missed; a pass reads only what is new.
+            cron(poll_suppressions, minute=17, keep_result=0, max_tries=1, timeout=JOB_TIMEOUT_S),
+        )
         redis_settings = RedisSettings.from_dsn(redis_url)
         on_startup = _startup
         on_shutdown = _shutdown

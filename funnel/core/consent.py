@@ -96,9 +96,7 @@ def confirming_lifts(standing: str, suppression: Suppression | None, now_ms: int
     return harmless and standing != Standing.SUPPRESSED
 
 
-def notice_refusal(
-    standing: str, suppression: Suppression | None, sent: Mapping[int, int], now_ms: int = 0
-) -> str | None:
+def notice_refusal(standing: str, suppression: Suppression | None, sent: Mapping[int, int], now_ms: int) -> str | None:
     """Why a confirm mail must not be sent now, or None when it may.
 
     `sent` tells for each window of NOTICE_LIMITS how many have been sent in it.

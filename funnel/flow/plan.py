@@ -180,7 +180,7 @@ def plan_notices(tools: Tools, now_ms: int) -> None:
             suppressed = subscribers.suppression_of(connection, [person.address_hash]) if person else None
             state = person.state if person else Standing.ERASED
             so_far = {window: counts[row.subscriber_id] for window, counts in sent.items()}
-            if refusal := notice_refusal(state, suppressed, so_far):
+            if refusal := notice_refusal(state, suppressed, so_far, now_ms):
                 signups.skip_notice(connection, row.id, refusal)
                 continue
             for counts in sent.values():

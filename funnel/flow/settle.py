@@ -41,12 +41,13 @@ def settle(tools: Tools, answers: Sequence[tuple[Started, Report]], now_ms: int)
 
     Decisions of a lost lease are void; acceptance is evidence, and counts whenever it comes.
     """
+    kept = [False] * len(answers)
+    accepted: dict[str, list[Record]] = defaultdict(list)
     with writing(tools.engine) as connection:
-        kept = []
-        accepted: dict[str, list[Record]] = defaultdict(list)
-        for started, report in answers:
-            kept.append(_record(connection, started, report, now_ms))
-            if kept[-1] and report.fate.state == State.ACCEPTED and started.batch.kind == Kind.LESSON:
+        # By id, as everybody locks batches: nobody waits for somebody who waits for them.
+        for number, (started, report) in sorted(enumerate(answers), key=lambda each: each[1][0].batch.id):
+            kept[number] = _record(connection, started, report, now_ms)
+            if kept[number] and report.fate.state == State.ACCEPTED and started.batch.kind == Kind.LESSON:
                 others = (row for place, row in enumerate(started.rows) if place not in report.exceptions)
                 accepted[started.batch.funnel] += others
         for funnel, rows in accepted.items():

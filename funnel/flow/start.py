@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from funnel.core import links
-from funnel.core.consent import NOT_MAILED, Enrolled, lesson_refusal
+from funnel.core.consent import NOT_MAILED, Enrolled, Suppression, lesson_refusal, notice_refusal
 from funnel.core.delivery import Cause, Fate, Kind, State
 from funnel.core.sequence import Funnel
 from funnel.flow import compose, holding, people
@@ -107,9 +107,8 @@ def _askers(connection: Connection, tools: Tools, claimed: list[Record], now_ms:
     """batch → the notices that may be sent. Their tokens come into being here; only the hashes are stored."""
     mailed = defaultdict(list)
     for row in batches.notices(connection, [batch.id for batch in claimed]) if claimed else ():
-        if row.signup_state != signups.PENDING or row.wrapped is None:
-            reason = UNREADABLE if row.wrapped is None else signups.NOT_OPEN
-            signups.skip_notice(connection, row.id, reason)
+        if refusal := _askers_refusal(row, now_ms):
+            signups.skip_notice(connection, row.id, refusal)
             continue
         token = links.confirm_token(tools.keyring.link_key, row.id, row.created_ms)
         hash_ = links.token_hash(token)
@@ -117,6 +116,16 @@ def _askers(connection: Connection, tools: Tools, claimed: list[Record], now_ms:
         signups.keep_token(connection, row.id, hash_, now_ms + CONFIRM_MS)
         mailed[row.batch_id].append(row)
     return mailed
+
+
+def _askers_refusal(row: Record, now_ms: int) -> str | None:
+    """Why a notice must not be sent any more, though it was planned."""
+    if row.wrapped is None:
+        return UNREADABLE
+    if row.signup_state != signups.PENDING:
+        return signups.NOT_OPEN
+    suppression = Suppression(row.suppressed, row.suppressed_ms) if row.suppressed else None
+    return notice_refusal(row.subscriber_state, suppression, {}, now_ms)
 
 
 def _build(

@@ -7,7 +7,18 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or
 
 from funnel.core.delivery import MOVES, NEVER_SENT, Cause, State
 from funnel.store.bulk import add_many, among
-from funnel.store.tables import Record, batch, delivery, enrollment, lesson, notice, signup, subscriber, subscriber_key
+from funnel.store.tables import (
+    Record,
+    batch,
+    delivery,
+    enrollment,
+    lesson,
+    notice,
+    signup,
+    subscriber,
+    subscriber_key,
+    suppression,
+)
 
 # A lesson that was skipped or failed is taken up anew; any other stays as it is.
 _TAKEN_UP = "ON CONFLICT (subscriber_id, lesson_id) DO UPDATE SET {} WHERE delivery.state IN ({})".format(
@@ -184,15 +195,21 @@ def deliveries(connection: Connection, batch_id: int) -> Sequence[Record]:
 def notices(connection: Connection, batch_ids: Collection[int]) -> Sequence[Record]:
     """What a start must know of the notices without a fate of their own, by batch and position.
 
-    The notice's columns, its sign-up's state (signup_state), and its subscriber's address_hash, sealed, version and
-    wrapped, which are NULL once erased.
+    The notice's columns, its sign-up's state (signup_state), its subscriber's state (subscriber_state), address_hash
+    and sealed, the key's version and wrapped, NULL once erased, and the suppression (suppressed, suppressed_ms) or NULL.
     """
     joined = (
         notice.join(signup, signup.c.id == notice.c.signup_id)
         .join(subscriber, subscriber.c.id == notice.c.subscriber_id)
         .outerjoin(subscriber_key, subscriber_key.c.subscriber_id == notice.c.subscriber_id)
+        .outerjoin(suppression, suppression.c.address_hash == subscriber.c.address_hash)
     )
-    theirs = (subscriber.c.address_hash, subscriber.c.sealed, subscriber_key.c.version, subscriber_key.c.wrapped)
+    theirs = (
+        subscriber.c.state.label("subscriber_state"),
+        *(subscriber.c.address_hash, subscriber.c.sealed, subscriber_key.c.version, subscriber_key.c.wrapped),
+        suppression.c.reason.label("suppressed"),
+        suppression.c.at_ms.label("suppressed_ms"),
+    )
     found = select(notice, signup.c.state.label("signup_state"), *theirs).select_from(joined)
     found = found.where(among(connection, notice.c.batch_id, batch_ids), notice.c.state.is_(None))
     return connection.execute(found.order_by(notice.c.batch_id, notice.c.position)).all()

@@ -94,12 +94,13 @@ def _config(connection: Connection) -> Config:
 def _prepare_postgresql(raw: Any, _record: object) -> None:
     # Every query here looks up a few thousand rows by a key. Left to its estimates the planner reads whole tables while
     # they are small and joins them by hashing: cheap for one big question, dear for many small ones.
+    raw.autocommit = True
     with raw.cursor() as cursor:
         for setting in ("enable_hashjoin", "enable_mergejoin", "jit"):
             cursor.execute(f"SET {setting} = off")
         cursor.execute("SET random_page_cost = 1.1")
         cursor.execute("SET max_parallel_workers_per_gather = 0")
-    raw.commit()
+    raw.autocommit = False
 
 
 def _prepare_sqlite(raw: Any, _record: object) -> None:

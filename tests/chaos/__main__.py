@@ -21,7 +21,7 @@ KINDS = ("sqlite", "postgresql")
 
 def whole(kills: int) -> Plan:
     """About a kill a second."""
-    tempo = Tempo(kills, gap_s=(0.6, 2.4), asleep_s=(0.5, 3.0))
+    tempo = Tempo(kills, kills * 5 // 4, gap_s=(0.6, 2.4), asleep_s=(0.5, 3.0))
     return Plan(
         readers=max(kills, 30), join_s=kills * 0.7, tempo=tempo, day_ms=1_500, silence_ms=4_000, drain_s=150,
         longest_s=60 + kills * 2.5,
@@ -29,7 +29,7 @@ def whole(kills: int) -> Plan:
 
 
 def short(kills: int) -> Plan:
-    tempo = Tempo(kills, gap_s=(0.3, 1.0), asleep_s=(0.2, 1.0))
+    tempo = Tempo(kills, kills, gap_s=(0.3, 1.0), asleep_s=(0.2, 1.0))
     return Plan(
         readers=24, join_s=2, tempo=tempo, day_ms=100, silence_ms=2_500, drain_s=40, longest_s=15, mute=0.4
     )  # fmt: skip
@@ -67,6 +67,7 @@ def report(one: Run, account: Account, seconds: float) -> None:
         victims[victim] += count
     click.echo(f"\n{one.kind}: {killer.kills()} kills in {seconds:.0f} s")
     click.echo(f"  killed          {_listed(victims)}; {sum(at_labels.values())} of them at labelled steps")
+    click.echo(f"  not reached     {', '.join(killer.untouched()) or 'no label'}")
     click.echo(f"  Valkey          lost everything {killer.forgotten} times")
     click.echo(f"  requests        {_listed(one.post.faults.counts)}")
     click.echo(f"  webhook, site   {_listed(one.post.counts + one.crowd.counts)}")

@@ -24,9 +24,10 @@ FORGETS = 0.3  # how often a Valkey that was killed has lost everything
 
 @dataclass
 class Tempo:
-    """Kills per run, seconds between the random ones, and how long a trap is asleep."""
+    """`kills` in a run, up to `at_most` while a label waits for its first; seconds between random ones; a trap's sleep."""
 
     kills: int
+    at_most: int
     gap_s: tuple[float, float]
     asleep_s: tuple[float, float]
 
@@ -72,6 +73,11 @@ class Killer:
         """(label, victim) → kills."""
         return Counter((told["label"], told["victim"]) for told in self._journal.lines("killed"))
 
+    def untouched(self) -> list[str]:
+        """The labels at which nobody has been killed."""
+        killed = self._by_label()
+        return [label for role in steps.ROLES for label in steps.labels(role) if not killed[label]]
+
     def keep(self) -> bool:
         """Starts what has died; kills when it is time to. False once there have been enough kills."""
         for name in ROLES:
@@ -88,7 +94,8 @@ class Killer:
             return False
         if time.monotonic() > self._next:
             self._next = time.monotonic() + self._draw.uniform(*self._tempo.gap_s)
-            if self.kills() < self._tempo.kills:
+            kills = self.kills()
+            if kills < self._tempo.kills or (self.untouched() and kills < self._tempo.at_most):
                 self._kill(self._victim())
             else:
                 self.calm()
@@ -98,6 +105,12 @@ class Killer:
         for process in self._processes.values():
             process.kill()
             process.join(30)
+
+    def _by_label(self) -> Counter[str]:
+        killed: Counter[str] = Counter()
+        for (label, _), count in self.labelled().items():
+            killed[label] += count
+        return killed
 
     def _victim(self) -> str:
         names = [*ROLES, *self._servers]
@@ -136,12 +149,12 @@ class Killer:
         self._processes[name] = process
 
     def _trap(self, role: str) -> Trap:
-        """At the labels where nobody has been killed yet, whichever comes first; else at one with the fewest kills."""
-        killed = Counter({label: count for (label, _), count in self.labelled().items()})
-        labels = steps.labels(role)
-        untouched = frozenset(label for label in labels if not killed[label])
-        least = min(labels, key=lambda label: (killed[label], self._draw.random()))
+        """Where nobody has been killed yet, and at one of the others with the fewest kills: whichever comes first."""
+        killed = self._by_label()
+        untouched = frozenset(label for label in steps.labels(role) if not killed[label])
+        others = sorted(set(steps.labels(role)) - untouched)
+        least = sorted(others, key=lambda label: (killed[label], self._draw.random()))[:1]
         victim, hits = "self", self._draw.choice((1, 1, 2, 5))
         if self._draw.random() < AT_A_SERVER:
             victim = str(self._draw.choice(list(self._servers.values())).pid_file)
-        return Trap(untouched or frozenset({least}), hits, self._draw.uniform(*self._tempo.asleep_s), victim)
+        return Trap(untouched.union(least), hits, self._draw.uniform(*self._tempo.asleep_s), victim)

@@ -97,7 +97,7 @@ class SmtpSink:
         self._handler.sender_reply = reply
 
     def fail(self, address: str, stage: Stage, fault: str) -> None:
-        """Once, when this recipient's message is at this stage; a reply (421 hangs up behind it) or a smtp_server fault.
+        """Once, when this recipient's message is at this stage. A fault is a reply or one of smtp_server; 421 hangs up.
 
         CONTENT is while the message arrives, MESSAGE when it is whole.
         """
@@ -217,10 +217,6 @@ class _Controller(Controller):
         )
         self._sessions.append(session)
         return session
-
-    def behave(self) -> None:
-        """Forget the faults that have not come up."""
-        self._handler.faults.clear()
 
     def hang_up(self) -> None:
         """End what clients left open: stop() alone closes the loop under their sockets."""

@@ -82,6 +82,7 @@ class Server(SMTP):
             await self.push("354 go ahead")
             await self._reader.readuntil(b"\r\n")
             await super().push(await suffer(self, fault))  # here it is the server that speaks before its turn
+            await asyncio.Event().wait()
         else:
             await super().smtp_DATA(arg)
 

@@ -4,7 +4,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from threading import Thread
 
 import pytest
@@ -238,7 +238,8 @@ def greeting(text: bytes) -> Iterator[int]:
             with server.accept()[0] as line:
                 line.sendall(text)
                 line.shutdown(socket.SHUT_WR)
-                line.recv(100)
+                with suppress(ConnectionError):
+                    line.recv(100)
 
         thread = Thread(target=greet)
         thread.start()
@@ -265,7 +266,8 @@ def test_a_server_that_lets_nobody_in_keeps_the_mail_for_later(mailing: Mailing,
 WAYS = [HANG_UP, TAKE_AND_HANG_UP, BE_SILENT, TAKE_AND_BE_SILENT, "421 4.3.2 bye"]
 REPLIES = ["450 4.2.1 later", "452 4.3.1 full", "550 5.1.1 no", "350 more", "hm?"]
 FAULT: st.SearchStrategy[tuple[Stage, str]] = st.one_of(
-    st.tuples(st.sampled_from(["RCPT", "DATA"]), st.sampled_from([*WAYS, *REPLIES, "250 yes"])),
+    st.tuples(st.just("RCPT"), st.sampled_from([*WAYS, *REPLIES])),
+    st.tuples(st.just("DATA"), st.sampled_from([*WAYS, *REPLIES, "250 yes"])),
     st.tuples(st.just("CONTENT"), st.sampled_from(WAYS)),
     st.tuples(st.just("MESSAGE"), st.sampled_from([*WAYS, *REPLIES])),
 )

@@ -1,6 +1,8 @@
 """`python -m benchmarks [names…] [--quick] [--write]`: measures, and writes the table when all has been measured."""
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 
 from benchmarks import ceilings, plan
@@ -18,6 +20,7 @@ def main() -> None:
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(BENCHMARKS):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers stop and files go
     names = [name for name in BENCHMARKS if name in chosen.names or not chosen.names]
     with open_bench(quick=chosen.quick, folder=chosen.folder) as bench:
         for name in names:

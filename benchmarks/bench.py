@@ -11,9 +11,10 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from benchmarks.crowd import Shape
 from benchmarks.postgres import Server, postgresql
 from benchmarks.report import Report
-from benchmarks.seed import Seeded, Shape, seed
+from benchmarks.seed import Seeded, seed
 from funnel.keyring import Keyring
 from funnel.store.db import open_engine
 from tests.conftest import with_content

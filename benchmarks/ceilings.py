@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benchmarks.bench import KEYRING, KINDS, Bench
 from benchmarks.cpu import Meter
+from benchmarks.crowd import Shape
 from benchmarks.exchanges import enclosed, pipeline, post
 from benchmarks.letters import mailing, own_links
 from benchmarks.report import Report, median
-from benchmarks.seed import Shape
 from benchmarks.sinks import http_sink, smtp_sink
 from benchmarks.sql_common import Bare
 from benchmarks.sql_postgres import Postgresql

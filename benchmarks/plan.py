@@ -4,8 +4,8 @@ from sqlalchemy import func, select, update
 
 from benchmarks.bench import KEYRING, KINDS, Bench
 from benchmarks.cpu import Meter
+from benchmarks.crowd import Shape
 from benchmarks.report import median
-from benchmarks.seed import Shape
 from funnel.core.delivery import State
 from funnel.flow import plan
 from funnel.flow.tools import Tools

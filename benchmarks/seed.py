@@ -1,16 +1,16 @@
 """Fills a database with readers in the real mix, what is due to them, and everything they have been sent."""
 
 import random
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine
 
 from benchmarks.cpu import Meter
+from benchmarks.crowd import Crowd, Shape, draw, due_moments, groups, received
 from benchmarks.load import Load, loading
-from benchmarks.mix import KINDS, STEPS, Mix, read
+from benchmarks.mix import STEPS, Mix, read
 from benchmarks.readers import (
     CONSENT,
     KEY,
@@ -24,7 +24,7 @@ from benchmarks.readers import (
 )
 from funnel.core.consent import Enrolled
 from funnel.core.delivery import Kind, State
-from funnel.core.schedule import DAY_MS, HOUR_MS
+from funnel.core.schedule import DAY_MS
 from funnel.keyring import Keyring
 from funnel.store.tables import batch, consent, delivery, due, enrollment, subscriber, subscriber_key
 
@@ -42,45 +42,6 @@ DELIVERY = ("id", "subscriber_id", "lesson_id", "enrollment_id", "turn", "batch_
 
 
 @dataclass(frozen=True)
-class Shape:
-    """How much of everything.
-
-    Of `readers` who are in a course, `due` have a lesson due within the `spread_ms` before now, as many more within the
-    next `spread_ms`, and so on for as many `rounds`; the others within a month, an hour later at the earliest. Earlier
-    readers who have finished are added until there are `past` deliveries. `moved_on` is the share of those not due in
-    any round who have had a lesson at all.
-    """
-
-    readers: int
-    due: int
-    rounds: int = 1
-    spread_ms: int = 10 * 60_000
-    past: int = 0
-    moved_on: float = 1.0
-    sealed: bool = True  # everybody under a key of their own and with consents; else one sealed person for all
-
-    @property
-    def in_rounds(self) -> int:
-        return self.due * self.rounds
-
-
-@dataclass(frozen=True)
-class Crowd:
-    """Readers by id from 1, the finished first: `kinds` and `steps` (lessons received) at id - 1.
-
-    `waiting` are the ids of those in a course in random order, the due ones first.
-    """
-
-    kinds: bytes
-    steps: bytes
-    waiting: Sequence[int]
-
-    @property
-    def finished(self) -> int:
-        return len(self.kinds) - len(self.waiting)
-
-
-@dataclass(frozen=True)
 class Seeded:
     """What there is, and how long it took: on the wall, and in CPU of this process (a server's comes on top)."""
 
@@ -94,25 +55,14 @@ def seed(engine: Engine, keyring: Keyring, shape: Shape, now_ms: int) -> Seeded:
     """Fills a database that is migrated and holds nothing but the shipped content. Only keys differ between calls."""
     chance = random.Random(shape.readers)
     with Meter() as meter:
-        mix, crowd = read(engine), _crowd(shape, chance)
+        mix, crowd = read(engine), draw(shape, chance)
         with loading(engine) as load:
             _load_people(load, shape, mix, crowd, keyring, chance, now_ms)
-            load(due, DUE, _due_rows(shape, mix, crowd, chance, now_ms, in_order=engine.dialect.name == "sqlite"))
+            moments = due_moments(shape, crowd, chance, now_ms)
+            # SQLite keeps them in order anyhow; in PostgreSQL they stay as they come in: scattered.
+            load(due, DUE, _due_rows(mix, crowd, sorted(moments) if engine.dialect.name == "sqlite" else moments))
             deliveries = _load_past(load, mix, crowd, chance, now_ms)
     return Seeded(len(crowd.kinds), deliveries, meter.wall_s, meter.cpu_s)
-
-
-def _crowd(shape: Shape, chance: random.Random) -> Crowd:
-    steps = bytearray(byte % STEPS for byte in chance.randbytes(shape.readers))
-    order = list(range(shape.readers))
-    chance.shuffle(order)
-    if shape.moved_on < 1:
-        for place in order[shape.in_rounds :]:
-            if chance.random() >= shape.moved_on:
-                steps[place] = 0
-    finished = max(0, -(-(shape.past - sum(steps)) // STEPS))
-    kinds = bytes(byte % KINDS for byte in chance.randbytes(finished + shape.readers))
-    return Crowd(kinds, bytes([STEPS]) * finished + bytes(steps), [finished + 1 + place for place in order])
 
 
 def _load_people(
@@ -137,30 +87,18 @@ def _enrollment_rows(ids: Sequence[int], mix: Mix, crowd: Crowd, joined_ms: int)
         yield id_, id_, mix.funnel, pattern, secondary, "as-written", state, 1, joined_ms, joined_ms
 
 
-def _due_rows(shape: Shape, mix: Mix, crowd: Crowd, chance: random.Random, now_ms: int, *, in_order: bool) -> Rows:
-    """SQLite keeps the rows in order anyhow; PostgreSQL leaves them where they came in, so they come in scattered."""
-    later_ms = now_ms + (shape.rounds - 1) * shape.spread_ms + HOUR_MS
-    rows = []
-    for place, id_ in enumerate(crowd.waiting):
-        if place < shape.in_rounds:
-            end_ms = now_ms + place // shape.due * shape.spread_ms
-            due_ms = end_ms - int(chance.random() * shape.spread_ms)
-        else:
-            due_ms = later_ms + int(chance.random() * 30 * DAY_MS)
-        rows.append((due_ms, id_, mix.lessons[crowd.kinds[id_ - 1]][crowd.steps[id_ - 1]], 1))
-    if in_order:
-        rows.sort()
-    else:
-        chance.shuffle(rows)
-    return iter(rows)
+def _due_rows(mix: Mix, crowd: Crowd, moments: Iterable[tuple[int, int]]) -> Rows:
+    for due_ms, id_ in moments:
+        yield due_ms, id_, mix.lessons[crowd.kinds[id_ - 1]][crowd.steps[id_ - 1]], 1
 
 
 def _load_past(load: Load, mix: Mix, crowd: Crowd, chance: random.Random, now_ms: int) -> int:
     """Batches, all accepted, of first lessons, then of second ones and so on, the last of them a day ago."""
     began_ms = now_ms - 50 * DAY_MS
+    readers = received(crowd)
     count = sent = 0
     for step in range(STEPS):
-        cut = list(_batches_of(step, mix, crowd, chance))
+        cut = _cut(groups(step, mix, readers), chance)
         started_ms = [
             began_ms + (step * len(cut) + place) * 49 * DAY_MS // (STEPS * len(cut)) for place in range(len(cut))
         ]
@@ -173,21 +111,14 @@ def _load_past(load: Load, mix: Mix, crowd: Crowd, chance: random.Random, now_ms
     return sent
 
 
-def _batches_of(step: int, mix: Mix, crowd: Crowd, chance: random.Random) -> Iterator[tuple[int, str, list[int]]]:
-    """(lesson, segment, readers) of every batch that has carried lessons of this step, in random order."""
-    kinds: list[list[int]] = [[] for _ in range(KINDS)]
-    for id_, (kind, steps) in enumerate(zip(crowd.kinds, crowd.steps, strict=True), 1):
-        if steps > step:
-            kinds[kind].append(id_)
-    groups: dict[tuple[int, str], list[int]] = defaultdict(list)
-    for kind, members in enumerate(kinds):
-        groups[mix.lessons[kind][step], mix.segments[kind][step]] += members
+def _cut(groups: Mapping[tuple[int, str], list[int]], chance: random.Random) -> list[tuple[int, str, list[int]]]:
+    """(lesson, segment, readers) of every batch, in random order and of random readers."""
     cut = []
     for (lesson_id, name), members in groups.items():
         chance.shuffle(members)
         cut += [(lesson_id, name, members[at : at + BATCH_SIZE]) for at in range(0, len(members), BATCH_SIZE)]
     chance.shuffle(cut)
-    return iter(cut)
+    return cut
 
 
 def _batch_row(

@@ -59,7 +59,7 @@ def start(tools: Tools, ids: Sequence[int], owner: str, now_ms: int) -> list[Sta
         mailed |= _askers(connection, tools, [row for row in claimed if row.kind == Kind.NOTICE], now_ms)
         for row in claimed:
             if not mailed.get(row.id):
-                batches.move(connection, row.id, Cause.SKIP, {**NOBODY_LEFT, "settled_ms": now_ms})
+                batches.move(connection, row, Cause.SKIP, {**NOBODY_LEFT, "settled_ms": now_ms})
         funnels = {row.revision_id: tools.funnel(connection, row.revision_id) for row in claimed}
         lessons = {row.id: tools.lesson_key(connection, row.lesson_id) for row in claimed if row.lesson_id}
     built = [
@@ -211,4 +211,4 @@ def _leave_out(
         if later:
             split_off(connection, batch, [row.id for row in later], Fate(State.PLANNED, "pace"), now_ms + wait_ms)
         if not others:
-            batches.move(connection, batch.id, Cause.SKIP, {**NOBODY_LEFT, "settled_ms": now_ms})
+            batches.move(connection, batch, Cause.SKIP, {**NOBODY_LEFT, "settled_ms": now_ms})

@@ -29,10 +29,10 @@ def sweep(tools: Tools, now_ms: int) -> None:
         lost = [row for row in unknown if _was_not_sent(connection, tools, row, now_ms)]
         stale = batches.stale(connection, now_ms - STALE_MS)
     for row in lost:
-        resend(tools, row.uid, now_ms)
+        _decide(tools, row, Cause.RESEND, _again(now_ms), now_ms)
     for row in unknown:
         if row not in lost and row.started_ms <= now_ms - tools.patience.doubt_ms:
-            assume_sent(tools, row.uid, now_ms, "assumed: no evidence in time")
+            _decide(tools, row, Cause.ASSUME, _sent("assumed: no evidence in time", now_ms), now_ms)
     for row in stale:
         _unplan(tools, row)
 
@@ -44,19 +44,33 @@ def unknown_batches(connection: Connection) -> Sequence[Record]:
 
 def resend(tools: Tools, uid: str, now_ms: int) -> bool:
     """Plans an unknown batch once more: the same messages under the same names. False when it is not unknown."""
-    again = {"planned_ms": now_ms, "owner": None, "reason": None, "resent": batch.c.resent + 1}
-    return _decide(tools, uid, Cause.RESEND, again, now_ms)
+    row = _named(tools, uid)
+    return row is not None and _decide(tools, row, Cause.RESEND, _again(now_ms), now_ms)
 
 
-def assume_sent(tools: Tools, uid: str, now_ms: int, reason: str = "a person said so") -> bool:
+def assume_sent(tools: Tools, uid: str, now_ms: int) -> bool:
     """Counts an unknown batch as sent; its courses go on. False when it is not unknown."""
-    return _decide(tools, uid, Cause.ASSUME, {"settled_ms": now_ms, "reason": reason}, now_ms)
+    row = _named(tools, uid)
+    return row is not None and _decide(tools, row, Cause.ASSUME, _sent("a person said so", now_ms), now_ms)
 
 
-def _decide(tools: Tools, uid: str, cause: Cause, values: dict[str, Any], now_ms: int) -> bool:
+def _named(tools: Tools, uid: str) -> Record | None:
+    with reading(tools.engine) as connection:
+        return batches.by_uid(connection, uid)
+
+
+def _again(now_ms: int) -> dict[str, Any]:
+    return {"planned_ms": now_ms, "owner": None, "reason": None, "resent": batch.c.resent + 1}
+
+
+def _sent(reason: str, now_ms: int) -> dict[str, Any]:
+    return {"settled_ms": now_ms, "reason": reason}
+
+
+def _decide(tools: Tools, row: Record, cause: Cause, values: dict[str, Any], now_ms: int) -> bool:
+    """Decides about the attempt that `row` was read in; somebody else may have been quicker."""
     with writing(tools.engine) as connection:
-        row = batches.by_uid(connection, uid)
-        if row is None or not batches.move(connection, row.id, cause, values):
+        if not batches.move(connection, row, cause, values):
             return False
         if cause == Cause.ASSUME:
             go_on(connection, tools, row, now_ms)
@@ -79,7 +93,7 @@ def _was_not_sent(connection: Connection, tools: Tools, row: Record, now_ms: int
 
 def _unplan(tools: Tools, row: Record) -> None:
     with writing(tools.engine) as connection:
-        if not batches.move(connection, row.id, Cause.SKIP, {"reason": "unplanned"}):
+        if not batches.move(connection, row, Cause.SKIP, {"reason": "unplanned"}):
             return
         restored = [
             {"due_ms": d.due_ms, "enrollment_id": d.enrollment_id, "lesson_id": d.lesson_id, "turn": d.turn}

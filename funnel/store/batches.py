@@ -119,9 +119,13 @@ def prove(connection: Connection, batch_id: int, mask: int, now_ms: int, referen
     return bool(moved)
 
 
-def move(connection: Connection, batch_id: int, cause: Cause, values: Mapping[str, Any]) -> bool:
-    """Moves the batch as `cause` does, and writes `values`. False when it is not in a state where it could."""
-    changed = batch.update().where(batch.c.id == batch_id, _may(cause))
+def move(connection: Connection, row: Record, cause: Cause, values: Mapping[str, Any]) -> bool:
+    """Moves the batch as `cause` does, and writes `values`.
+
+    False when it is not in a state where it could, or not in the attempt any more that `row` was read in: what was
+    decided about one attempt says nothing about the next.
+    """
+    changed = batch.update().where(batch.c.id == row.id, batch.c.attempt == row.attempt, _may(cause))
     return bool(connection.execute(changed.values({"state": MOVES[cause].after, **values})).rowcount)
 
 

@@ -103,15 +103,12 @@ def _duplicates(books: Books, account: Account) -> None:
     by_lesson = defaultdict(list)
     for mail in books.mails_of_lessons():
         by_lesson[mail.to, mail.subject].append(mail)
-    settled = {(told["uid"], told["attempt"]): told["state"] for told in books.journal.lines("settled")}
-    resent = defaultdict(list)
-    for told in books.journal.lines("resend"):
-        resent[told["uid"]].append(told["now_ms"])
+    past = Past(books.journal)
     reasons: dict[tuple[str, str], int] = Counter()
     for copies in by_lesson.values():
         copies.sort(key=lambda mail: mail.attempt)
         for first, again in pairwise(copies):
-            why = _why_twice(books, settled, resent, first, again)
+            why = _why_twice(books.post, past, first, again)
             account.duplicates += 1
             if why is None:
                 account.doubled += 1
@@ -121,21 +118,31 @@ def _duplicates(books: Books, account: Account) -> None:
     account.explained = [f"batch {uid}: {count} recipients; {why}" for (uid, why), count in reasons.items()]
 
 
-def _why_twice(
-    books: Books, settled: dict[tuple[str, int], str], resent: dict[str, list[int]], first: Taken, again: Taken
-) -> str | None:
-    """The ambiguous answer and the evidence of silence by which a mail may have gone twice; None without them."""
+class Past:
+    """What the processes told of attempts, by (uid, attempt), and of decisions to hand over again, by uid."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.started = {(told["uid"], told["attempt"]): told["started_ms"] for told in journal.lines("handed")}
+        self.settled = {(told["uid"], told["attempt"]): told["state"] for told in journal.lines("settled")}
+        self.resent = defaultdict(list)
+        for told in journal.lines("resend"):
+            self.resent[told["uid"]].append(told["now_ms"])
+
+
+def _why_twice(post: Post, past: Past, first: Taken, again: Taken) -> str | None:
+    """The ambiguous answer and the long silence by which a mail may have gone twice; None without them."""
     if (first.uid, first.message_id) != (again.uid, again.message_id) or first.attempt >= again.attempt:
         return None
-    said = settled.get((first.uid, first.attempt))
+    name = first.uid, first.attempt
+    said = past.settled.get(name)
     if said not in (None, State.UNKNOWN):
         return None
     answer = first.fault or ("its answer was never recorded: a kill came before" if said is None else None)
-    told_ms = books.post.told.get((first.uid, first.attempt), 2**62)
-    decided = [moment for moment in resent[first.uid] if first.at_ms < moment < again.at_ms]
-    if answer is None or not decided or told_ms < decided[0]:
+    told_ms = post.told.get(name, 2**62)
+    decided = [moment for moment in past.resent[first.uid] if past.started[name] < moment < again.at_ms]
+    if answer is None or not decided or not past.started[name] + post.silence_ms <= decided[0] < told_ms:
         return None
-    how = "kept silent on purpose" if (first.uid, first.attempt) in books.post.muted else "came late"
+    how = "kept silent on purpose" if name in post.muted else "came late"
     return f"attempt {first.attempt}: {answer}; the webhook {how}, {told_ms - first.at_ms} ms after it was accepted"
 
 
@@ -224,7 +231,7 @@ def _course_problems(funnel: Funnel, reader: Reader, person: Any, courses: list[
 
 def _after_leaving(books: Books) -> Iterator[str]:
     """Nobody gets a lesson of a batch that was started after the site had said that no more would come."""
-    started = {(told["uid"], told["attempt"]): told["started_ms"] for told in books.journal.lines("handed")}
+    started = Past(books.journal).started
     for mail in books.mails_of_lessons():
         reader = books.crowd.readers.get(mail.to)
         if reader and reader.left_ms is not None and started[mail.uid, mail.attempt] > reader.left_ms:

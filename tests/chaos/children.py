@@ -1,8 +1,10 @@
 """The real web and worker processes, forked from a parent that has imported everything, in a faster time."""
 
 import dataclasses
+import faulthandler
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +47,7 @@ def run(role: str, env: Mapping[str, str], patience: Patience, trap: Trap | None
     log = os.open(files.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    faulthandler.register(signal.SIGUSR1)  # whoever does not come to an end tells where it stands
     for name in [name for name in os.environ if name.startswith(("FUNNEL_", "DATABASE_", "REDIS_", "SENDGRID_"))]:
         del os.environ[name]
     os.environ.update(env)

@@ -1,7 +1,9 @@
 """Keeps the processes of a run alive, and kills them: at random, and at labelled steps."""
 
 import multiprocessing
+import os
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -24,7 +26,7 @@ FORGETS = 0.3  # how often a Valkey that was killed has lost everything
 
 @dataclass
 class Tempo:
-    """`kills` in a run, up to `at_most` while a label waits for its first; seconds between random ones; a trap's sleep."""
+    """`kills` in a run, `at_most` while a label waits for its first; seconds between random ones; a trap's sleep."""
 
     kills: int
     at_most: int
@@ -100,6 +102,13 @@ class Killer:
             else:
                 self.calm()
         return self._killing
+
+    def ask(self) -> None:
+        """Has every process write into its log where its threads stand."""
+        for process in self._processes.values():
+            if process.pid and process.is_alive():
+                os.kill(process.pid, signal.SIGUSR1)
+        time.sleep(0.5)
 
     def end(self) -> None:
         for process in self._processes.values():

@@ -102,7 +102,7 @@ class Post:
         self.server = FakeSendGrid(faults=self.faults, on_accepted=self._take, keep=False)
         self._later = later
         self._hook = f"{web}/hooks/sendgrid"
-        self._silence_s = silence_ms / 1000
+        self.silence_ms = silence_ms
         self._http = urllib3.PoolManager(maxsize=8, retries=False, timeout=10)
         self._draw = random.Random(seed + 1)
         self._lock = threading.Lock()
@@ -122,7 +122,7 @@ class Post:
             muted = bool(fault) and self._draw.random() < self.mute
             if muted:
                 self.muted.add((mails[0].uid, mails[0].attempt))
-            self._tell(mails, self._silence_s + self._draw.uniform(2, 4) if muted else 0.0)
+            self._tell(mails, self.silence_ms / 1000 + self._draw.uniform(2, 4) if muted else 0.0)
         for mail in mails:
             self.on_mail(mail)
 

@@ -130,6 +130,7 @@ class Run:
             with self._trying():
                 waiting = self._waiting()
         if waiting:
+            self.killer.ask()
             self.problems.append(f"not done after {self.plan.drain_s:.0f} s of peace: {waiting}")
 
     def _waiting(self) -> str:

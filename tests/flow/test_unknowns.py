@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 from sqlalchemy import update
 
-from funnel.core.delivery import ACCEPTED, Fate, Report, State, Unknowns, bit
+from funnel.core.delivery import ACCEPTED, Cause, Fate, Report, State, Unknowns, bit
 from funnel.core.sequence import Funnel
-from funnel.flow import settle, sweep
+from funnel.flow import plan, settle, sweep
 from funnel.flow.holding import Breaker
 from funnel.flow.start import Started
 from funnel.flow.tools import Tools
-from funnel.store.db import writing
+from funnel.store.db import reading, writing
 from funnel.store.tables import Record, batch, delivery, due, enrollment
 from tests.flow.test_course import subjects
 from tests.world import ALICE, BOB, CHARLIE, World
@@ -234,3 +234,24 @@ def test_a_whole_batch_that_failed_pauses_everybody_and_is_not_taken_for_receive
     world.settle(world.start_all()[0], Report(Fate(State.FAILED, "too large")))
     assert [row.state for row in world.rows(delivery)] == [State.FAILED] * 2
     assert [row.state for row in world.rows(enrollment)] == ["paused"] * 2
+
+
+def test_what_was_decided_about_one_attempt_says_nothing_about_the_next(world: World) -> None:
+    lost = surround(world)
+    world.clock.forward(hours=6.1)
+    with reading(world.tools.engine) as connection:
+        seen = next(row for row in sweep.unknown_batches(connection) if row.id == lost.batch.id)
+    again = next(each for each in world.start_all() if each.batch.id == lost.batch.id)
+    world.settle(again, LOST)
+    assert not sweep._decide(world.tools, seen, Cause.RESEND, sweep._again(world.clock()), world.clock())
+    assert state_of(world, lost) == State.UNKNOWN
+
+
+def test_a_batch_that_was_started_meanwhile_is_not_unplanned(world: World) -> None:
+    world.join(ALICE)
+    plan.plan(world.tools, world.clock())
+    seen = lessons(world)[-1]
+    started = world.start_all()[0]
+    world.settle(started, Report(Fate(State.PLANNED, "later")))
+    sweep._unplan(world.tools, seen)
+    assert len(world.rows(delivery)) == 1

@@ -5,10 +5,10 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import ceilings, plan
+from benchmarks import ceilings, plan, send
 from benchmarks.bench import open_bench
 
-BENCHMARKS = {"ceilings": ceilings.run, "plan": plan.run}
+BENCHMARKS = {"ceilings": ceilings.run, "send": send.run, "plan": plan.run}
 
 
 def main() -> None:

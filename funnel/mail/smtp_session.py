@@ -158,8 +158,6 @@ class Session:
             raise Broken  # an answer to nothing that was asked: from here on they could be mixed up
         try:
             self._socket.sendall(data)
-        except ConnectionError:
-            return  # what the server said before it hung up may still be read
         except OSError as error:
             raise Broken from error
 

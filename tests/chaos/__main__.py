@@ -29,9 +29,9 @@ def whole(kills: int) -> Plan:
 
 
 def short(kills: int) -> Plan:
-    tempo = Tempo(kills, kills, gap_s=(0.3, 1.0), asleep_s=(0.2, 1.0))
+    tempo = Tempo(kills, kills, gap_s=(0.5, 1.3), asleep_s=(0.3, 1.2))
     return Plan(
-        readers=24, join_s=2, tempo=tempo, day_ms=100, silence_ms=2_500, drain_s=40, longest_s=15, faults=0.3, mute=0.4
+        readers=24, join_s=1, tempo=tempo, day_ms=100, silence_ms=2_500, drain_s=40, longest_s=15, faults=0.3, mute=0.4
     )  # fmt: skip
 
 

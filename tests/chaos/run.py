@@ -57,6 +57,7 @@ class Run:
         self.plan, self.kind = plan, kind
         self.problems: list[str] = []
         self.censuses = self.decided = 0
+        self._look_at = 0.0
         self.later = Later(10)
         self.post = Post(seed, self.later, web, plan.silence_ms, rate=plan.faults, mute=plan.mute)
         self.journal = Journal(folder / "journal")
@@ -126,9 +127,9 @@ class Run:
         waiting = "everything"
         while waiting and time.monotonic() < deadline:
             self.killer.keep()
-            self._look()
-            with self._trying():
-                waiting = self._waiting()
+            if self._look():
+                with self._trying():
+                    waiting = self._waiting()
         if waiting:
             self.killer.ask()
             self.problems.append(f"not done after {self.plan.drain_s:.0f} s of peace: {waiting}")
@@ -139,13 +140,14 @@ class Run:
         if "unknown" in work:
             self.crowd.pass_by()
         if not all(reader.confirmed for reader in self.crowd.readers.values()):
-            return "confirmations"
+            return f"confirmations, {work}"
         return work or (f"{len(self.later)} tasks" if len(self.later) else "")
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Now and then a census, and a person who decides. Whether it was the time for it."""
         time.sleep(0.02)
         if time.monotonic() < self._look_at:
-            return
+            return False
         self._look_at = time.monotonic() + CENSUS_S
         with self._trying():
             with reading(self.engine) as connection:
@@ -159,8 +161,7 @@ class Run:
                     taken = row.attempt in self.post.attempts().get(row.uid, {})
                     decide = sweep.assume_sent if taken else sweep.resend
                     self.decided += decide(self.tools, row.uid, now_ms())
-
-    _look_at = 0.0
+        return True
 
     @contextlib.contextmanager
     def _trying(self) -> Iterator[None]:

@@ -158,7 +158,7 @@ class _Handler(Temper):
         if self.require_auth and not session.authenticated:
             return "530 5.7.0 Authentication required"
         if self.sender_reply:
-            return self.sender_reply
+            return await suffer(server, self.sender_reply)
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 2.1.0 OK"
@@ -167,7 +167,7 @@ class _Handler(Temper):
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if reply := self.refused.get(address.lower()):
-            return reply
+            return await suffer(server, reply)
         if fault := self.faults.pop((address.lower(), "RCPT"), ""):
             return await suffer(server, fault)
         envelope.rcpt_tos.append(address)

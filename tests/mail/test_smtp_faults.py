@@ -139,6 +139,14 @@ def test_a_server_that_keeps_having_enough_gets_the_rest_soon(
     assert reached(sink) == [ALICE]
 
 
+def test_a_fresh_connection_that_ends_with_the_first_message_is_not_followed_by_another(
+    sink: SmtpSink, provider: Smtp, mailing: Mailing
+) -> None:
+    sink.fail(ALICE, "MESSAGE", "421 4.3.2 shutting down")
+    assert provider.hand_over(mailing) == Report(ACCEPTED, {0: refused(421), 1: BUSY, 2: BUSY}, Health.BUSY)
+    assert (sink.connections, reached(sink)) == (1, [])
+
+
 @pytest.mark.parametrize("eager", [False, True], ids=["", "that grants DATA all the same"])
 @pytest.mark.parametrize("pipelining", [True, False])
 @pytest.mark.parametrize("who", [(ALICE,), (BOB,), (CHARLIE,), (ALICE, BOB), (BOB, CHARLIE), ALL])
@@ -230,6 +238,12 @@ def test_an_answer_without_end_is_no_answer(sink: SmtpSink, provider: Smtp, mail
     assert provider.hand_over(mailing) == Report(NO_CONNECTION, health=Health.FAILING)
 
 
+def test_a_line_without_end_is_not_read_to_its_end(mailing: Mailing) -> None:
+    with saying(b"220 hello\r\n", b"250-hello\r\n250 PIPELINING\r\n", b"2" * 50_000_000) as port:
+        report = Smtp(f"smtp://127.0.0.1:{port}").hand_over(mailing)
+    assert report == Report(NO_CONNECTION, health=Health.FAILING)
+
+
 def test_an_address_that_could_be_a_command_is_never_spoken(
     sink: SmtpSink, provider: Smtp, mailing: Mailing, funnel: Funnel
 ) -> None:
@@ -241,18 +255,19 @@ def test_an_address_that_could_be_a_command_is_never_spoken(
 
 
 @contextmanager
-def greeting(text: bytes) -> Iterator[int]:
-    """The port of a server that says this to the first who comes, and no more."""
+def saying(*texts: bytes) -> Iterator[int]:
+    """The port of a server that says these in turn, waiting for a word before each but the first, and no more."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def greet() -> None:
-            with server.accept()[0] as line:
-                line.sendall(text)
-                line.shutdown(socket.SHUT_WR)
-                with suppress(ConnectionError):
-                    line.recv(100)
+        def talk() -> None:
+            with server.accept()[0] as line, suppress(ConnectionError):
+                for text in texts:
+                    line.sendall(text)
+                    if text == texts[-1]:
+                        line.shutdown(socket.SHUT_WR)
+                    line.recv(1000)
 
-        thread = Thread(target=greet)
+        thread = Thread(target=talk)
         thread.start()
         yield server.getsockname()[1]
         thread.join()
@@ -270,5 +285,5 @@ def greeting(text: bytes) -> Iterator[int]:
     ],
 )
 def test_a_server_that_lets_nobody_in_keeps_the_mail_for_later(mailing: Mailing, text: bytes, health: Health) -> None:
-    with greeting(text) as port:
+    with saying(text) as port:
         assert Smtp(f"smtp://127.0.0.1:{port}").hand_over(mailing) == Report(NO_CONNECTION, health=health)

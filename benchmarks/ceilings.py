@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -163,15 +163,16 @@ def _smtp(letter: Mailing, repeats: int) -> float:
 
 def _sql(bench: Bench, kind: str, shape: Shape, window: int) -> float:
     """Planned `window` at a time, then started and settled in batches of 1,000; the server's CPU counts."""
-    with bench.copy(kind, shape) as url:
-        bare: Bare = Sqlite(url.removeprefix("sqlite:///")) if kind == "sqlite" else Postgresql(url)
-        roots = [] if kind == "sqlite" else [bench.server.pid]
-        costs = []
+    roots = [] if kind == "sqlite" else [bench.server.pid]
+    costs = []
+    with bench.copy(kind, shape) as url, bench.engine(url) as engine:
+        connection: Any = engine.raw_connection()
+        bare: Bare = (Sqlite if kind == "sqlite" else Postgresql)(connection.driver_connection)
         for _ in range(3 if bench.quick else shape.due // window):
             with Meter(*roots) as meter:
                 count = _carry(bare, bench.now_ms, window)
             costs.append(meter.cpu_s * 1e6 / count)
-        bare.close()
+        connection.close()
     return median(costs[1:])
 
 

@@ -48,15 +48,18 @@ class Meter:
         self.cpu_s = self.wall_s = 0.0
 
     def __enter__(self) -> "Meter":
-        self._began = (self._cpu_now(), time.perf_counter())
+        # Reading /proc takes time of our own: it lies outside what is measured, before the beginning and after the end.
+        self._others_s = self._others()
+        self._own_s, self._began_s = time.process_time(), time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.wall_s = time.perf_counter() - self._began[1]
-        self.cpu_s = self._cpu_now() - self._began[0]
+        own_s, ended_s = time.process_time(), time.perf_counter()
+        self.wall_s = ended_s - self._began_s
+        self.cpu_s = own_s - self._own_s + self._others() - self._others_s
 
-    def _cpu_now(self) -> float:
-        return time.process_time() + (cpu_seconds(*self._roots) if self._roots else 0)
+    def _others(self) -> float:
+        return cpu_seconds(*self._roots) if self._roots else 0.0
 
 
 def _own_seconds(pid: int) -> float:

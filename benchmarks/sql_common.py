@@ -22,8 +22,6 @@ class Bare(Protocol):
     def settle(self, batch_id: int, rows: Sequence[Any], now_ms: int) -> None:
         """Marks a batch and writes the next due row of each of `rows`."""
 
-    def close(self) -> None: ...
-
 
 def next_due(rows: Sequence[Any], now_ms: int) -> list[tuple[int, int, int, int]]:
     """One to three days on, at an hour that depends on the reader as it does on a time zone."""

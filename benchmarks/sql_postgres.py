@@ -42,10 +42,10 @@ _DUE = b"""
 
 
 class Postgresql:
-    """One connection; everything travels in binary."""
+    """Works on a connection that is set up as the service's are; everything travels in binary."""
 
-    def __init__(self, url: str) -> None:
-        self._connection = psycopg.connect(url)
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
         self._cursor = self._connection.cursor(binary=True)
 
     def plan(self, now_ms: int, limit: int) -> list[tuple[int, list[Any]]]:
@@ -77,9 +77,6 @@ class Postgresql:
         self._cursor.execute(changed, (now_ms, batch_id))
         self._cursor.execute(_DUE, _columns(next_due(rows, now_ms)))
         self._connection.commit()
-
-    def close(self) -> None:
-        self._connection.close()
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

@@ -28,12 +28,10 @@ _READ = """
 
 
 class Sqlite:
-    """One connection with the pragmas that the service sets."""
+    """Works on a connection that is set up as the service's are."""
 
-    def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
-            self._connection.execute(f"PRAGMA {pragma}")
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
 
     def plan(self, now_ms: int, limit: int) -> list[tuple[int, list[Any]]]:
         run = self._connection.execute
@@ -72,6 +70,3 @@ class Sqlite:
             "INSERT INTO due (due_ms, enrollment_id, lesson_id, turn) VALUES (?, ?, ?, ?)", next_due(rows, now_ms)
         )
         run("COMMIT")
-
-    def close(self) -> None:
-        self._connection.close()

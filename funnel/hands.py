@@ -25,6 +25,7 @@ from funnel.store.tables import Record
 
 WIDTH = 16
 LONGEST_S = 10.0
+RECIPIENTS_AT_ONCE = 2_000  # that a start reads in one transaction: others want to write, too
 DOUBLED = Report(Fate(State.PLANNED, "doubled"))
 TOO_LATE = Report(Fate(State.PLANNED, "came too late to its own lease"))
 
@@ -47,6 +48,8 @@ class Hands:
         self._busy: set[asyncio.Task[None]] = set()
         self._settling: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def write(self, work: Callable[[Runtime, int], _T], step: Step | None = None) -> Awaitable[_T]:
         """Runs work(runtime, now) on the one thread that writes; the clock is read when its turn comes."""
@@ -58,15 +61,21 @@ class Hands:
         return asyncio.get_running_loop().run_in_executor(self._writing, in_turn)
 
     async def send(self, ids: Sequence[int]) -> None:
-        """Sends these batches as hands get free, for a while; what is left is hinted at again."""
-        await asyncio.shield(self._keep(self._send(deque(ids))))
+        """Sends these batches as hands get free, for a while; what has not begun by then is hinted at again."""
+        asked = [self._ask(id_) for id_ in ids]
+        if asked:
+            await asyncio.wait(asked, timeout=LONGEST_S)
+        for each in asked:
+            each.cancel()  # whoever has begun is past that
 
     async def begin(self, found: Sequence[Record]) -> None:
         """Begins to send these batches, and does not wait for them."""
-        self._keep(self._send(deque(row.id for row in found)))
+        for row in found:
+            self._ask(row.id)
 
     async def rest(self) -> None:
         """Waits for what is in flight, and lets go of everything."""
+        self._waiting.clear()
         while self._busy:
             await asyncio.wait(self._busy)
         if self._renewing:
@@ -75,26 +84,40 @@ class Hands:
         self._writing.shutdown()
         self.meters.close()
 
-    async def _send(self, waiting: deque[int]) -> None:
-        enough = asyncio.get_running_loop().time() + LONGEST_S
-        flights: list[asyncio.Task[None]] = []
-        while waiting and asyncio.get_running_loop().time() < enough:
-            part = await self._take_hands(waiting)
-            started = await self._start(part)
-            for _ in range(len(part) - len(started)):
-                self._free.release()
-            flights += [self._keep(self._carry(each)) for each in started]
-        if flights:
-            await asyncio.wait(flights)
+    def _ask(self, batch_id: int) -> asyncio.Future[None]:
+        """Puts a batch in the line. The future ends with its sending; cancelled, it is passed over."""
+        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((batch_id, asked))
+        if self._starting is None or self._starting.done():
+            self._starting = self._keep(self._send())
+        return asked
 
-    async def _take_hands(self, waiting: deque[int]) -> list[int]:
-        """Takes a hand for the next batch, and for as many more as are free at this moment."""
-        await self._free.acquire()
-        part = [waiting.popleft()]
-        while waiting and not self._free.locked():
+    async def _send(self) -> None:
+        """Starts what waits, as many together as there are free hands; while they start, others get free."""
+        while self._waiting:
+            asked = await self._take_hands()
+            started = await self._start(list(asked)) if asked else []
+            for _ in range(len(asked) - len(started)):
+                self._free.release()
+            for each in started:
+                self._keep(self._carry(each, asked.pop(each.batch.id)))
+            for nothing in asked.values():
+                _end(nothing)
+
+    async def _take_hands(self) -> dict[int, asyncio.Future[None]]:
+        """Takes a hand for the next batch in the line, and for as many more as are free at this moment."""
+        found: dict[int, asyncio.Future[None]] = {}
+        most = max(RECIPIENTS_AT_ONCE // self.runtime.tools.batch_size, 1)
+        while self._waiting and len(found) < most and not (found and self._free.locked()):
+            batch_id, asked = self._waiting.popleft()
+            if asked.cancelled():
+                continue
+            if batch_id in found or batch_id in self._flights:
+                _end(asked)
+                continue
             await self._free.acquire()
-            part.append(waiting.popleft())
-        return part
+            found[batch_id] = asked
+        return found
 
     async def _start(self, part: list[int]) -> list[Started]:
         try:
@@ -111,7 +134,7 @@ class Hands:
             self._renewing = asyncio.create_task(self._renew())
         return started
 
-    async def _carry(self, started: Started) -> None:
+    async def _carry(self, started: Started, asked: asyncio.Future[None]) -> None:
         """Hands one batch over, and brings its answer home."""
         try:
             report = await asyncio.get_running_loop().run_in_executor(self._handing, self._hand_over, started)
@@ -124,6 +147,7 @@ class Hands:
         if self._settling is None:
             self._settling = self._keep(self._settle())
         await asyncio.shield(self._settling)
+        _end(asked)
 
     def _hand_over(self, started: Started) -> Report:
         if self.runtime.now_ms() > started.late_ms:
@@ -195,6 +219,11 @@ class Hands:
         self._busy.add(task)
         task.add_done_callback(self._busy.discard)
         return task
+
+
+def _end(asked: asyncio.Future[None]) -> None:
+    if not asked.done():
+        asked.set_result(None)
 
 
 def _settle(parts: Runtime, answers: list[tuple[Started, Report]], now_ms: int) -> list[bool]:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     ColumnElement,
     Connection,
     Integer,
@@ -14,20 +15,47 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Table,
-    any_,
-    func,
-    literal,
-    select,
+    bindparam,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.visitors import InternalTraversal
 
 _ARRAYS = ((SmallInteger, "smallint[]"), (BigInteger, "bigint[]"), (Integer, "integer[]"), (LargeBinary, "bytea[]"))
+
+
+class _Among(ColumnElement[bool]):
+    """`column` is one of the values in the parameter `ids`. Cheap to build, for it is built for every batch."""
+
+    inherit_cache = True
+    _traverse_internals = [  # noqa: RUF012 -- as SQLAlchemy wants it
+        ("column", InternalTraversal.dp_clauseelement),
+        ("ids", InternalTraversal.dp_clauseelement),
+    ]
+    type = Boolean()
+
+    def __init__(self, column: ColumnElement[Any], ids: ColumnElement[Any]) -> None:
+        self.column = column
+        self.ids = ids
+
+
+@compiles(_Among, "sqlite")
+def _in_json(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(each, **options) for each in (element.column, element.ids))
+    return f"{column} IN (SELECT value FROM json_each({ids}))"  # noqa: S608 -- a column and a parameter
+
+
+@compiles(_Among, "postgresql")
+def _in_array(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(each, **options) for each in (element.column, element.ids))
+    return f"{column} = ANY({ids})"
 
 
 def among(connection: Connection, column: ColumnElement[Any], ids: Collection[int]) -> ColumnElement[bool]:
     """Whether `column` is one of `ids`: one parameter, however many there are."""
     if connection.dialect.name == "sqlite":
-        return column.in_(select(func.json_each(json.dumps(list(ids))).table_valued("value").c.value))
-    return column == any_(literal(list(ids), ARRAY(BigInteger)))
+        return _Among(column, bindparam(None, json.dumps(list(ids)), String()))
+    return _Among(column, bindparam(None, list(ids), ARRAY(BigInteger)))
 
 
 def add_many(connection: Connection, table: Table, columns: Mapping[str, Sequence[Any]], conflict: str = "") -> int:

@@ -41,10 +41,10 @@ class Taken:
 
 
 class Faults:
-    """Latency for every request, and a fault for `rate` of them."""
+    """Latency, and a fault for `rate` of the requests; neither while that is 0."""
 
-    def __init__(self, seed: int, rate: float) -> None:
-        self.rate = rate
+    def __init__(self, seed: int) -> None:
+        self.rate = 0.0
         self.counts: Counter[str] = Counter()
         self._draw = random.Random(seed)
         self._lock = threading.Lock()
@@ -57,13 +57,13 @@ class Faults:
 
     def __call__(self) -> Delay:
         with self._lock:
-            slow = self._draw.random() < 0.01
-            pause = self._draw.uniform(1.0, 2.5) if slow else self._draw.uniform(0, 0.12)
+            slow = bool(self.rate) and self._draw.random() < 0.01
+            pause = self._draw.uniform(1.0, 2.5) if slow else self._draw.uniform(0, 0.12) if self.rate else 0.0
             name, fault = self._fault() if self._draw.random() < self.rate else ("", None)
             self.counts[name or "none"] += 1
             self.counts["slow"] += slow
         self._mine.name = name
-        return Delay(pause if self.rate else 0, fault)
+        return Delay(pause, fault)
 
     def _fault(self) -> tuple[str, Broken]:
         draw = self._draw
@@ -90,8 +90,8 @@ class Post:
     that seems healthy and is not.
     """
 
-    def __init__(self, seed: int, later: Later, web: str, silence_ms: int, *, rate: float, mute: float) -> None:
-        self.faults = Faults(seed, rate)
+    def __init__(self, seed: int, later: Later, web: str, silence_ms: int, *, mute: float) -> None:
+        self.faults = Faults(seed)
         self.mute = mute
         self.taken: list[Taken] = []
         self.told: dict[tuple[str, int], int] = {}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from funnel import settings
@@ -18,6 +18,7 @@ from funnel.flow.tools import Patience, Tools
 from funnel.keyring import Keyring
 from funnel.runtime import assemble
 from funnel.store.db import reading
+from funnel.store.tables import batch
 from tests.chaos.account import Account, misplaced, open_work, settle_account
 from tests.chaos.children import Files
 from tests.chaos.crowd import Crowd
@@ -31,6 +32,7 @@ from tests.databases import _free_port
 KEYS = "1:" + "A" * 43 + "="
 DOUBT_MS = 3_600_000  # an assumption never fires: all there is, is evidence
 CENSUS_S = 0.7
+FIRST_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Run:
         self.censuses = self.decided = 0
         self._look_at = 0.0
         self.later = Later(10)
-        self.post = Post(seed, self.later, web, plan.silence_ms, rate=plan.faults, mute=plan.mute)
+        self.post = Post(seed, self.later, web, plan.silence_ms, mute=plan.mute)
         self.journal = Journal(folder / "journal")
         env = {
             "FUNNEL_HOME": str(folder / "home"),
@@ -96,6 +98,7 @@ class Run:
         with self.post.server:
             try:
                 self.killer.begin()
+                self._calm_before()
                 for number in range(self.plan.readers):
                     self.crowd.join(self.plan.join_s * number / self.plan.readers)
                 self._storm()
@@ -113,7 +116,19 @@ class Run:
         self.runtime.close()
         self.journal.close()
 
+    def _calm_before(self) -> None:
+        """The webhook has been heard before: without that, its silence is no evidence."""
+        self.crowd.pass_by()
+        deadline = time.monotonic() + FIRST_S
+        while not self._heard() and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _heard(self) -> bool:
+        with reading(self.engine) as connection:
+            return connection.scalar(select(batch.c.id).where(batch.c.seen_ms.is_not(None)).limit(1)) is not None
+
     def _storm(self) -> None:
+        self.post.faults.rate = self.plan.faults
         self.killer.attack()
         deadline = time.monotonic() + self.plan.longest_s
         while self.killer.keep() and time.monotonic() < deadline:

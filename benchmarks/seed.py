@@ -57,7 +57,7 @@ def seed(engine: Engine, keyring: Keyring, shape: Shape, now_ms: int) -> Seeded:
     with Meter() as meter:
         mix, crowd = read(engine), draw(shape, chance)
         with loading(engine) as load:
-            _load_people(load, shape, mix, crowd, keyring, chance, now_ms)
+            _load_people(load, shape, mix, crowd, keyring, now_ms)
             moments = due_moments(shape, crowd, chance, now_ms)
             # SQLite keeps them in order anyhow; in PostgreSQL they stay as they come in: scattered.
             load(due, DUE, _due_rows(mix, crowd, sorted(moments) if engine.dialect.name == "sqlite" else moments))
@@ -65,13 +65,11 @@ def seed(engine: Engine, keyring: Keyring, shape: Shape, now_ms: int) -> Seeded:
     return Seeded(len(crowd.kinds), deliveries, meter.wall_s, meter.cpu_s)
 
 
-def _load_people(
-    load: Load, shape: Shape, mix: Mix, crowd: Crowd, keyring: Keyring, chance: random.Random, now_ms: int
-) -> None:
+def _load_people(load: Load, shape: Shape, mix: Mix, crowd: Crowd, keyring: Keyring, now_ms: int) -> None:
     joined_ms = now_ms - 60 * DAY_MS
     for start in range(1, len(crowd.kinds) + 1, AT_ONCE):
         ids = range(start, min(start + AT_ONCE, len(crowd.kinds) + 1))
-        sealed = seal_readers(ids, keyring) if shape.sealed else same_for_all(ids, keyring, chance)
+        sealed = seal_readers(ids, keyring) if shape.sealed else same_for_all(ids, keyring)
         load(subscriber, SUBSCRIBER, subscriber_rows(ids, sealed, joined_ms))
         load(enrollment, ENROLLMENT, _enrollment_rows(ids, mix, crowd, joined_ms))
         if shape.sealed:

@@ -200,7 +200,7 @@ def notices(connection: Connection, batch_ids: Collection[int]) -> Sequence[Reco
     """What a start must know of the notices without a fate of their own, by batch and position.
 
     The notice's columns, its sign-up's state (signup_state), its subscriber's state (subscriber_state), address_hash
-    and sealed, the key's version and wrapped, NULL once erased, and the suppression (suppressed, suppressed_ms) or NULL.
+    and sealed, the key's version and wrapped (NULL once erased), and the suppression (suppressed, suppressed_ms).
     """
     joined = (
         notice.join(signup, signup.c.id == notice.c.signup_id)

@@ -31,7 +31,7 @@ def whole(kills: int) -> Plan:
 def short(kills: int) -> Plan:
     tempo = Tempo(kills, kills, gap_s=(0.5, 1.3), asleep_s=(0.3, 1.2))
     return Plan(
-        readers=24, join_s=1, tempo=tempo, day_ms=100, silence_ms=2_500, drain_s=40, longest_s=15, faults=0.3, mute=0.4
+        readers=24, join_s=1, tempo=tempo, day_ms=100, silence_ms=2_500, drain_s=90, longest_s=15, faults=0.3, mute=0.4
     )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def report(one: Run, account: Account, seconds: float) -> None:
     for (label, victim), count in killer.labelled().items():
         at_labels[label] += count
         victims[victim] += count
-    click.echo(f"\n{one.kind}: {killer.kills()} kills in {seconds:.0f} s")
+    click.echo(f"\n{one.kind}: {killer.kills()} kills in {seconds:.0f} s ({_listed(one.seconds)})")
     click.echo(f"  killed          {_listed(victims)}; {sum(at_labels.values())} of them at labelled steps")
     click.echo(f"  not reached     {', '.join(killer.untouched()) or 'no label'}")
     click.echo(f"  Valkey          lost everything {killer.forgotten} times")

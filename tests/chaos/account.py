@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, func, select, text
 
 from funnel.core import links
 from funnel.core.consent import Enrolled, Standing
-from funnel.core.delivery import HANDED_OVER, State, bit
+from funnel.core.delivery import HANDED_OVER, Cause, State, bit
 from funnel.core.links import Use
 from funnel.core.sequence import Funnel
 from funnel.keyring import Keyring
@@ -119,14 +119,18 @@ def _duplicates(books: Books, account: Account) -> None:
 
 
 class Past:
-    """What the processes told of attempts, by (uid, attempt), and of decisions to hand over again, by uid."""
+    """What the processes told of attempts and of the sweep's decisions about them, by (uid, attempt)."""
 
     def __init__(self, journal: Journal) -> None:
         self.started = {(told["uid"], told["attempt"]): told["started_ms"] for told in journal.lines("handed")}
         self.settled = {(told["uid"], told["attempt"]): told["state"] for told in journal.lines("settled")}
         self.resent = defaultdict(list)
-        for told in journal.lines("resend"):
-            self.resent[told["uid"]].append(told["now_ms"])
+        self.assumed = []
+        for told in journal.lines("decided"):
+            if told["cause"] == Cause.RESEND:
+                self.resent[told["uid"], told["attempt"]].append(told["now_ms"])
+            else:
+                self.assumed.append(told["uid"])
 
 
 def _why_twice(post: Post, past: Past, first: Taken, again: Taken) -> str | None:
@@ -139,7 +143,7 @@ def _why_twice(post: Post, past: Past, first: Taken, again: Taken) -> str | None
         return None
     answer = first.fault or ("its answer was never recorded: a kill came before" if said is None else None)
     told_ms = post.told.get(name, 2**62)
-    decided = [moment for moment in past.resent[first.uid] if past.started[name] < moment < again.at_ms]
+    decided = [moment for moment in past.resent[name] if moment < again.at_ms]
     if answer is None or not decided or not past.started[name] + post.silence_ms <= decided[0] < told_ms:
         return None
     how = "kept silent on purpose" if name in post.muted else "came late"
@@ -185,7 +189,7 @@ def _attempts(books: Books) -> Iterator[str]:
             yield f"batch {row.uid} is {row.state}: {row.reason}"
     uids = {row.uid for row in books.rows(select(batch.c.uid))}
     yield from (f"batch {uid} was accepted and is forgotten" for uid in truth if uid not in uids)
-    yield from (f"batch {told['uid']} was assumed to be sent" for told in books.journal.lines("assume"))
+    yield from (f"batch {uid} was assumed to be sent" for uid in Past(books.journal).assumed)
 
 
 def _unfinished(books: Books) -> Iterator[str]:

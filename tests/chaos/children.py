@@ -16,16 +16,17 @@ from sqlalchemy import Engine
 
 from funnel import cli, hands, runtime, worker
 from funnel.core import pace
-from funnel.core.delivery import Health, Report
+from funnel.core.delivery import Cause, Health, Report
 from funnel.core.pace import Patience as Bearing
 from funnel.flow import holding, sweep
 from funnel.flow.settle import settle
 from funnel.flow.start import Started
-from funnel.flow.tools import Patience
+from funnel.flow.tools import Patience, Tools
 from funnel.mail.provider import Mailing
 from funnel.mail.sendgrid import SendGrid
 from funnel.settings import Settings
 from funnel.store.db import open_engine
+from funnel.store.tables import Record
 from funnel.web import app as _app  # noqa: F401
 from tests.chaos.journal import Journal
 from tests.chaos.trap import Trap, Traps
@@ -89,30 +90,26 @@ def _hasten(patience: Patience, traps: Traps) -> None:
 
 def _tell(journal: Journal) -> None:
     """Notes what no database row keeps: each attempt, what became of it, and who decided what of the unknown ones."""
-    hand_over, resend, assume = SendGrid.hand_over, sweep.resend, sweep.assume_sent
+    hand_over, decide = SendGrid.hand_over, sweep._decide
 
     def handing_over(provider: SendGrid, mailing: Mailing) -> Report:
         journal.note("handed", uid=mailing.uid, attempt=mailing.attempt, started_ms=mailing.date_ms)
         return hand_over(provider, mailing)
 
-    def settling(tools: Any, answers: list[tuple[Started, Report]], now_ms: int) -> list[bool]:
+    def settling(tools: Tools, answers: list[tuple[Started, Report]], now_ms: int) -> list[bool]:
         kept = settle(tools, answers, now_ms)
         for started, report in answers:
             fate = {"state": report.fate.state, "reason": report.fate.reason}
             journal.note("settled", uid=started.batch.uid, attempt=started.batch.attempt, **fate)
         return kept
 
-    def resending(tools: Any, uid: str, now_ms: int, *more: Any, **named: Any) -> bool:
-        journal.note("resend", uid=uid, now_ms=now_ms)
-        return resend(tools, uid, now_ms, *more, **named)
-
-    def assuming(tools: Any, uid: str, now_ms: int, *more: Any, **named: Any) -> bool:
-        journal.note("assume", uid=uid, now_ms=now_ms)
-        return assume(tools, uid, now_ms, *more, **named)
+    def deciding(tools: Tools, row: Record, cause: Cause, values: dict[str, Any], now_ms: int) -> bool:
+        journal.note("decided", uid=row.uid, attempt=row.attempt, cause=cause, now_ms=now_ms)
+        return decide(tools, row, cause, values, now_ms)
 
     _put(SendGrid, hand_over=handing_over)
     _put(hands, settle=settling)
-    _put(sweep, resend=resending, assume_sent=assuming)
+    _put(sweep, _decide=deciding)
 
 
 def _put(home: Any, **others: Any) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,7 @@ class Run:
         self.problems: list[str] = []
         self.censuses = self.decided = 0
         self._look_at = 0.0
+        self.seconds: Counter[str] = Counter()
         self.later = Later(10)
         self.post = Post(seed, self.later, web, plan.silence_ms, mute=plan.mute)
         self.journal = Journal(folder / "journal")
@@ -98,11 +100,10 @@ class Run:
         with self.post.server:
             try:
                 self.killer.begin()
-                self._calm_before()
-                for number in range(self.plan.readers):
-                    self.crowd.join(self.plan.join_s * number / self.plan.readers)
-                self._storm()
-                self._peace()
+                for phase in (self._calm, self._storm, self._peace):
+                    began = time.monotonic()
+                    phase()
+                    self.seconds[phase.__name__.strip("_")] = round(time.monotonic() - began)
             finally:
                 self.killer.end()
                 self.later.end()
@@ -116,7 +117,7 @@ class Run:
         self.runtime.close()
         self.journal.close()
 
-    def _calm_before(self) -> None:
+    def _calm(self) -> None:
         """The webhook has been heard before: without that, its silence is no evidence."""
         self.crowd.pass_by()
         deadline = time.monotonic() + FIRST_S
@@ -128,6 +129,8 @@ class Run:
             return connection.scalar(select(batch.c.id).where(batch.c.seen_ms.is_not(None)).limit(1)) is not None
 
     def _storm(self) -> None:
+        for number in range(self.plan.readers):
+            self.crowd.join(self.plan.join_s * number / self.plan.readers)
         self.post.faults.rate = self.plan.faults
         self.killer.attack()
         deadline = time.monotonic() + self.plan.longest_s

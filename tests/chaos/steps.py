@@ -42,7 +42,7 @@ WORKER: dict[str, Step] = {
     "suppress": (flow_events, "suppress"),
     "sweep": (sweep, "sweep"),
     "lose expired": (batches, "lose_expired"),
-    "resend": (sweep, "resend"),
+    "decide": (sweep, "_decide"),
     "unplan": (sweep, "_unplan"),
     "remove batch": (batches, "remove"),
     "restore due rows": (enrollments, "add_due"),

@@ -91,10 +91,18 @@ def kill_family(pid_file: Path) -> bool:
     try:
         pid = int(pid_file.read_text())
         pid_file.unlink()  # whoever succeeds is the one who kills
-        os.kill(pid, signal.SIGSTOP)  # it forks no more
     except (OSError, ValueError):
         return False
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return kill_all(pid)
+
+
+def kill_all(pid: int) -> bool:
+    """Kills a process that forks, with its children. False when it had gone."""
+    try:
+        os.kill(pid, signal.SIGSTOP)  # it forks no more
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return False
     for each in (pid, *map(int, children)):
         with suppress(ProcessLookupError):
             os.kill(each, signal.SIGKILL)

@@ -40,7 +40,9 @@ async def suffer(server: SMTP, fault: str) -> str:
         await asyncio.Event().wait()
     if fault.startswith("421"):
         assert server.transport is not None
-        server.loop.call_soon(server.transport.close)  # behind the reply
+        await SMTP.push(server, fault)
+        server.transport.close()
+        await asyncio.Event().wait()
     return fault
 
 

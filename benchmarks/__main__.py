@@ -5,10 +5,17 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import ceilings, plan, send
+from benchmarks import ceilings, latency, plan, send, steady, webhook
 from benchmarks.bench import open_bench
 
-BENCHMARKS = {"ceilings": ceilings.run, "send": send.run, "plan": plan.run}
+BENCHMARKS = {
+    "ceilings": ceilings.run,
+    "send": send.run,
+    "latency": latency.run,
+    "webhook": webhook.run,
+    "steady": steady.run,
+    "plan": plan.run,
+}
 
 
 def main() -> None:

@@ -51,12 +51,7 @@ class Rounds:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        now_ms = _now_ms()
-        holding.pause(engine, EVERYTHING, "between rounds", now_ms)
-        with writing(engine) as connection:
-            soon = due.c.due_ms < now_ms + DAY_MS
-            connection.execute(update(due).where(soon).values(due_ms=due.c.due_ms + PUT_OFF_MS))
-        _tidy(engine)
+        put_off(engine)
 
     def run(self, service: Service, count: int, server: int | None = None) -> Round:
         """Makes `count` readers due and waits for their lessons; `server` is the database server's process.
@@ -97,6 +92,14 @@ class Rounds:
                     held = [(row.scope, row.reason) for row in listed(connection)]
                     raise TimeoutError(f"only {accepted} of {count} lessons accepted; held: {held}")
             time.sleep(LOOK_S)
+
+
+def put_off(engine: Engine) -> None:
+    """Nobody is due any more for a day, nor forecast to be."""
+    with writing(engine) as connection:
+        soon = due.c.due_ms < _now_ms() + DAY_MS
+        connection.execute(update(due).where(soon).values(due_ms=due.c.due_ms + PUT_OFF_MS))
+    _tidy(engine)
 
 
 def _roots(service: Service, server: int | None) -> dict[str, Sequence[int]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.bench import KINDS, Bench
 from benchmarks.ceilings import FULL, QUICK
@@ -13,13 +13,10 @@ from benchmarks.service import Service, running
 from benchmarks.sinks import Sink, http_sink, smtp_sink
 from tests.conftest import BASE_URL
 
-WARM_UPS = 4  # every worker compiles every mail once, and each round leaves some to the others
-ROUNDS = 3
-
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured: `due` readers in each of ROUNDS, after WARM_UPS of `warm` readers."""
+    """What is measured: `due` readers in each of `rounds`, after `warm_ups` of `warm` readers."""
 
     provider: str
     batch: int
@@ -27,6 +24,8 @@ class Case:
     warm: int
     due: int
     latency_ms: int = 0
+    warm_ups: int = 4  # every worker compiles every mail once, and each of these leaves some to the others
+    rounds: int = 3
 
     @property
     def parameters(self) -> dict[str, str | int]:
@@ -49,7 +48,7 @@ def run(bench: Bench) -> None:
     for kind in KINDS:
         for case in CASES:
             if bench.quick:
-                case = Case(case.provider, case.batch, case.workers, 100, 500, case.latency_ms)
+                case = replace(case, warm=100, due=300, warm_ups=1, rounds=1)
             _measure(bench, kind, case)
 
 
@@ -62,9 +61,9 @@ def _measure(bench: Bench, kind: str, case: Case) -> None:
     ):
         rounds = Rounds(engine)
         with running([["worker"]] * case.workers, url, bench.folder, settings(case.provider, sink, case.batch)) as told:
-            for _ in range(WARM_UPS):
+            for _ in range(case.warm_ups):
                 rounds.run(told, case.warm, server)
-            found = [rounds.run(told, case.due, server) for _ in range(ROUNDS)]
+            found = [rounds.run(told, case.due, server) for _ in range(case.rounds)]
             _check(sink, case)
             _report(bench, kind, case, found, told)
 
@@ -101,7 +100,7 @@ def sink_of(provider: str, latency_ms: int = 0) -> Iterator[Sink]:
 
 def _check(sink: Sink, case: Case) -> None:
     """Nothing was accepted that the sink has not taken."""
-    count = WARM_UPS * case.warm + ROUNDS * case.due
+    count = case.warm_ups * case.warm + case.rounds * case.due
     least = count if case.provider == "SMTP" else count // case.batch
     if sink.count().requests < least:
         raise AssertionError(f"{case}: the sink has taken {sink.count()} only")

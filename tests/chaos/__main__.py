@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the files of the run where they are")
     asked = parser.parse_args()
     click.echo(f"seed {asked.seed}")
-    FORKS.set_forkserver_preload(["tests.chaos.children"])
+    FORKS.set_forkserver_preload(["tests.chaos.children", "tests.chaos.run"])
     plan = short(asked.kills or 14) if asked.short else whole(asked.kills or 300)
     kills = failures = 0
     for kind in asked.database or KINDS:

@@ -144,9 +144,9 @@ class Post:
     def _fates(self, mail: Taken) -> list[tuple[str, dict[str, Any]]]:
         drawn = self._draw.random()
         fates: list[tuple[str, dict[str, Any]]] = [("processed", {})]
-        if mail.is_lesson and drawn < 0.002:
+        if mail.is_lesson and drawn < 0.008:
             return [*fates, ("bounce", {})]
-        if mail.is_lesson and drawn < 0.003:
+        if mail.is_lesson and drawn < 0.012:
             return [*fates, ("delivered", {}), ("spamreport", {})]
         if drawn < 0.1:
             fates.append(("deferred", {}))

@@ -53,6 +53,8 @@ def wanted(mail: Mailing) -> letters.Arrived:
 @example(["Hello ", NAME, "."], "Zoë 🏡")
 @example([NAME, NAME], "")
 @example([NAME], "Tom & Ann")
+@example([NAME], "a=41")
+@example([NAME], "<i>")
 @example([NAME], "Ann O'Neill")
 @example([NAME], 'Ann "Anne" Neill')
 @example(["ends with a space ", NAME, " and begins with one "], " x ")

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)  # whole numbers throughout: a float loses one now and then, and with it a day
 PACES = {"as-written": 1, "slower": 2}
 
 
@@ -49,7 +51,7 @@ def is_zone(name: str) -> bool:
 
 
 def _next_local(earliest_ms: int, timing: Timing, zone: ZoneInfo) -> int:
-    earliest = datetime.fromtimestamp(earliest_ms / 1000, zone)
+    earliest = (_EPOCH + earliest_ms * _MS).astimezone(zone)
     for ahead in range(9):
         day = earliest.date() + timedelta(days=ahead)
         if day.weekday() not in timing.days:
@@ -59,7 +61,7 @@ def _next_local(earliest_ms: int, timing: Timing, zone: ZoneInfo) -> int:
         else:
             moment = earliest if not ahead else datetime.combine(day, time.min, zone)
         # An hour that the clocks skip is read as the instant it would have been; one that comes twice as its first.
-        instant_ms = int(moment.astimezone(UTC).timestamp() * 1000)
+        instant_ms = (moment.astimezone(UTC) - _EPOCH) // _MS
         if instant_ms >= earliest_ms:
             return instant_ms
     raise ValueError("a schedule needs at least one weekday")

@@ -39,7 +39,7 @@ BATCH = (
     *("id", "uid", "kind", "funnel", "revision_id", "lesson_id", "segment", "state", "planned_ms", "attempt"),
     *("retries", "started_ms", "settled_ms", "provider", "size", "due_ms", "proven"),
 )
-LEDGER = ("subscriber_id", "lesson_id", "delivery_id")
+LEDGER = ("lesson_id", "subscriber_id", "delivery_id")
 DELIVERY = ("id", "subscriber_id", "lesson_id", "enrollment_id", "turn", "batch_id", "position", "due_ms")
 
 
@@ -135,7 +135,7 @@ def _batch_row(
 
 def _entries(numbered: Sequence[tuple[int, int, tuple[int, str, list[int]]]], first_id: int) -> Rows:
     ids = itertools.count(first_id)
-    return ((reader, lesson_id, next(ids)) for _, _, (lesson_id, _, members) in numbered for reader in members)
+    return ((lesson_id, reader, next(ids)) for _, _, (lesson_id, _, members) in numbered for reader in members)
 
 
 def _delivery_rows(numbered: Sequence[tuple[int, int, tuple[int, str, list[int]]]], first_id: int) -> Rows:

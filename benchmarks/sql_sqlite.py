@@ -20,8 +20,8 @@ _DELIVERY = """
     VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 _ENTER = """
-    INSERT INTO ledger (subscriber_id, lesson_id, delivery_id)
-    SELECT subscriber_id, lesson_id, id FROM delivery WHERE batch_id = ? ORDER BY subscriber_id
+    INSERT INTO ledger (lesson_id, subscriber_id, delivery_id)
+    SELECT lesson_id, subscriber_id, id FROM delivery WHERE batch_id = ? ORDER BY lesson_id, subscriber_id
 """
 _READ = """
     SELECT d.id, d.position, e.state, e.turn, s.state, s.zone, s.address_hash, s.sealed, k.version, k.wrapped

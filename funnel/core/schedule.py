@@ -5,6 +5,7 @@ All instants are epoch milliseconds (int).
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 HOUR_MS = 3_600_000
@@ -36,18 +37,23 @@ def due_ms(previous_ms: int, timing: Timing, zone: str, pace: str = "as-written"
     if timing.at is None and len(timing.days) == 7:
         return previous_ms + wait_ms
     slack_ms = DAY_MS // 2 if timing.at is not None and wait_ms >= DAY_MS else 0
-    return _next_local(previous_ms + wait_ms - slack_ms, timing, ZoneInfo(zone))
+    return _next_local(previous_ms + wait_ms - slack_ms, timing, zone_of(zone) or ZoneInfo(zone))
+
+
+@lru_cache(1024)  # zoneinfo itself remembers eight
+def zone_of(name: str) -> ZoneInfo | None:
+    """The time zone of that name in the IANA database; None when there is none."""
+    if "/" not in name and name != "UTC":
+        return None  # "localtime" and its like depend on the machine
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def is_zone(name: str) -> bool:
     """Whether `name` is a time zone of the IANA database."""
-    if "/" not in name and name != "UTC":
-        return False  # "localtime" and its like depend on the machine
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
+    return zone_of(name) is not None
 
 
 def _next_local(earliest_ms: int, timing: Timing, zone: ZoneInfo) -> int:

@@ -46,7 +46,8 @@ def schedule_next(
     """Writes the next due row of each (active enrollment, zone), counted from `from_ms`; finishes who has them all."""
     listed = list(people)
     lesson_ids = revisions.lesson_ids(connection, funnel.name)
-    had = enrollments.received(connection, [enrollment.subscriber_id for enrollment, _ in listed])
+    readers = [enrollment.subscriber_id for enrollment, _ in listed]
+    had = enrollments.received(connection, list(lesson_ids.values()), readers)
     rows, finished = [], []
     for enrollment, zone in listed:
         lesson = next_lesson(funnel, enrollment, lesson_ids, had)

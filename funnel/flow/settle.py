@@ -177,7 +177,8 @@ def _follow_up(connection: Connection, tools: Tools, name: str, rows: list[Recor
     other = last if _finish(connection, funnel, ids, last, now_ms) < len(last) else []
     # In the order of the due table's key: it is written page after page.
     if enrollments.add_next(connection, sorted((due for _, due in simple), key=itemgetter(1, 0))) < len(simple):
-        entered = enrollments.entered(connection, [row.subscriber_id for row, _ in simple])
+        lessons = {lesson_id for _, (_, _, lesson_id, _) in simple}
+        entered = enrollments.entered(connection, lessons, [row.subscriber_id for row, _ in simple])
         other += [row for row, due in simple if (row.subscriber_id, due[2]) in entered]
     go_on(connection, tools, name, other, now_ms)
 

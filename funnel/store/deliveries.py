@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, Select, and_, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, literal_column, or_, select
 
 from funnel.core.delivery import NEVER_SENT, State
 from funnel.store.bulk import add_many, among
@@ -87,11 +87,11 @@ def notices(connection: Connection, batch_ids: Collection[int]) -> Sequence[Reco
 
 def enter(connection: Connection, batch_ids: Collection[int]) -> int:
     """Enters these batches' deliveries without a fate of their own into the ledger. Returns how many are new there."""
-    given = select(delivery.c.subscriber_id, delivery.c.lesson_id, delivery.c.id)
+    given = select(delivery.c.lesson_id, delivery.c.subscriber_id, delivery.c.id)
     given = given.where(among(connection, delivery.c.batch_id, batch_ids), delivery.c.state.is_(None))
-    # By subscriber: the ledger is walked through once, page after page.
-    columns = ["subscriber_id", "lesson_id", "delivery_id"]
-    entering = dialect_insert(connection, ledger).from_select(columns, given.order_by(delivery.c.subscriber_id))
+    # In the ledger's order: it is walked through once, page after page.
+    given = given.order_by(delivery.c.lesson_id, delivery.c.subscriber_id)
+    entering = dialect_insert(connection, ledger).from_select(["lesson_id", "subscriber_id", "delivery_id"], given)
     return connection.execute(entering.on_conflict_do_nothing()).rowcount
 
 
@@ -153,7 +153,7 @@ def forget(connection: Connection, subscriber_id: int) -> None:
     blank = {"lesson_id": None, "batch_id": None, "due_ms": 0, "state": State.SKIPPED, "reason": "withdrawn"}
     for some in _deliveries_of(subscriber_id):
         connection.execute(delivery.update().where(delivery.c.id.in_(some)).values(blank))
-    connection.execute(ledger.delete().where(ledger.c.subscriber_id == subscriber_id))
+    connection.execute(ledger.delete().where(*_entries_of(subscriber_id)))
 
 
 def _deliveries_of(subscriber_id: int) -> tuple[Select[tuple[int]], ...]:
@@ -162,7 +162,12 @@ def _deliveries_of(subscriber_id: int) -> tuple[Select[tuple[int]], ...]:
     """
     theirs = select(delivery.c.id).where(delivery.c.subscriber_id == subscriber_id)
     return (
-        select(ledger.c.delivery_id).where(ledger.c.subscriber_id == subscriber_id),
+        select(ledger.c.delivery_id).where(*_entries_of(subscriber_id)),
         theirs.where(literal_column("delivery.state IN ('failed', 'skipped')")),
         theirs.where(delivery.c.batch_id.in_(select(batch.c.id).where(literal_column("batch.state = 'planned'")))),
     )
+
+
+def _entries_of(subscriber_id: int) -> tuple[ColumnElement[bool], ...]:
+    """A subscriber's entries in the ledger; the lessons are few, and the ledger is ordered by them."""
+    return ledger.c.lesson_id.in_(select(lesson.c.id)), ledger.c.subscriber_id == subscriber_id

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, and_, select, text
 
@@ -207,21 +208,32 @@ def take_due(connection: Connection, now_ms: int, limit: int, without: Collectio
     return rows
 
 
-def received(connection: Connection, subscriber_ids: Collection[int]) -> set[tuple[int, int]]:
-    """(subscriber, lesson) pairs that were handed over or may have been; not what was skipped, failed or given back."""
+def received(
+    connection: Connection, lesson_ids: Collection[int], subscriber_ids: Collection[int]
+) -> set[tuple[int, int]]:
+    """(subscriber, lesson) pairs, of these, that were handed over or may have been.
+
+    Not what was skipped, has failed or was given back.
+    """
     joined = ledger.join(delivery, delivery.c.id == ledger.c.delivery_id).join(batch, batch.c.id == delivery.c.batch_id)
     arrived = delivery.c.state.is_(None) | delivery.c.state.not_in(NEVER_SENT)
     found = select(ledger.c.subscriber_id, ledger.c.lesson_id).select_from(joined)
-    theirs = among(connection, ledger.c.subscriber_id, subscriber_ids)
-    rows = connection.execute(found.where(theirs, arrived, batch.c.state != "planned"))
-    return {(row.subscriber_id, row.lesson_id) for row in rows}
+    found = found.where(*_entries(connection, lesson_ids, subscriber_ids), arrived, batch.c.state != "planned")
+    return {(row.subscriber_id, row.lesson_id) for row in connection.execute(found)}
 
 
-def entered(connection: Connection, subscriber_ids: Collection[int]) -> set[tuple[int, int]]:
-    """(subscriber, lesson) pairs that the ledger holds, whatever became of them."""
+def entered(
+    connection: Connection, lesson_ids: Collection[int], subscriber_ids: Collection[int]
+) -> set[tuple[int, int]]:
+    """(subscriber, lesson) pairs, of these, that the ledger holds, whatever became of them."""
     found = select(ledger.c.subscriber_id, ledger.c.lesson_id)
-    rows = connection.execute(found.where(among(connection, ledger.c.subscriber_id, subscriber_ids)))
+    rows = connection.execute(found.where(*_entries(connection, lesson_ids, subscriber_ids)))
     return {(row.subscriber_id, row.lesson_id) for row in rows}
+
+
+def _entries(connection: Connection, lesson_ids: Collection[int], subscriber_ids: Collection[int]) -> tuple[Any, ...]:
+    theirs = among(connection, ledger.c.subscriber_id, subscriber_ids)
+    return among(connection, ledger.c.lesson_id, lesson_ids), theirs
 
 
 def forget_patterns(connection: Connection, subscriber_id: int) -> None:

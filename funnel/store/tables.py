@@ -199,12 +199,13 @@ delivery = Table(
     **COUNTED,
 )
 
-# One delivery per subscriber and lesson, for good: nothing is handed over that has not been entered here by its start.
+# One delivery per lesson and subscriber, for good: nothing is handed over that has not been entered here by its start.
+# By lesson first: a batch is of one lesson, and who is sent it today has joined about when the others have.
 ledger = Table(
     "ledger",
     metadata,
-    Column("subscriber_id", BigInteger, primary_key=True, autoincrement=False),
     Column("lesson_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("subscriber_id", BigInteger, primary_key=True, autoincrement=False),
     Column("delivery_id", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )

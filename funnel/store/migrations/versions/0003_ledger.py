@@ -20,15 +20,15 @@ def upgrade() -> None:
 def _add_ledger() -> None:
     op.create_table(
         "ledger",
-        sa.Column("subscriber_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("lesson_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("subscriber_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("delivery_id", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("subscriber_id", "lesson_id", name=op.f("pk_ledger")),
+        sa.PrimaryKeyConstraint("lesson_id", "subscriber_id", name=op.f("pk_ledger")),
         sqlite_with_rowid=False,
     )
     op.execute(
-        "INSERT INTO ledger (subscriber_id, lesson_id, delivery_id) SELECT subscriber_id, lesson_id, id FROM delivery"
-        " WHERE lesson_id IS NOT NULL ORDER BY subscriber_id, lesson_id"
+        "INSERT INTO ledger (lesson_id, subscriber_id, delivery_id) SELECT lesson_id, subscriber_id, id FROM delivery"
+        " WHERE lesson_id IS NOT NULL ORDER BY lesson_id, subscriber_id"
     )
 
 

@@ -11,6 +11,7 @@ from funnel.core.delivery import NEVER_SENT
 from funnel.store.bulk import among, run_many
 from funnel.store.db import exclude_starts
 from funnel.store.tables import Record, batch, delivery, due, enrollment, ledger, subscriber
+from funnel.store.upsert import insert_missing
 
 LIVE = (Enrolled.ACTIVE, Enrolled.PAUSED)
 
@@ -47,11 +48,12 @@ _NOT_HAD = """NOT EXISTS (
 _NEXT_SQLITE = f"""
     {_ADD} SELECT ?2, ?3, {_COPY} FROM enrollment
     WHERE enrollment.id = ?1 AND {_STILL_THERE.format(turn="?4")} AND {_NOT_HAD.format(lesson="?3")}
+    ON CONFLICT DO NOTHING
 """  # noqa: S608 -- constant
 _NEXT_POSTGRESQL = f"""
     {_ADD} SELECT given.due_ms, given.lesson_id, {_COPY}
     FROM given JOIN enrollment ON enrollment.id = given.enrollment_id AND {_STILL_THERE.format(turn="given.turn")}
-    WHERE {_NOT_HAD.format(lesson="given.lesson_id")}
+    WHERE {_NOT_HAD.format(lesson="given.lesson_id")} ON CONFLICT DO NOTHING
 """  # noqa: S608 -- constant
 _FINISH = "UPDATE enrollment SET state = 'finished', reason = NULL, changed_ms = {now_ms}"
 _HAD_ALL = """enrollment.state = 'active' AND {count} = (SELECT count(*) FROM ledger
@@ -138,13 +140,12 @@ def with_subscribers(connection: Connection, ids: Collection[int]) -> dict[int, 
 
 
 def add_due(connection: Connection, rows: Iterable[tuple[Record, int, int]]) -> None:
-    """Due rows from (enrollment, due_ms, lesson_id)."""
+    """Due rows from (enrollment, due_ms, lesson_id); one that is there already is left alone."""
     listed = [
         (due_ms, lesson_id, enrolled.id, *(getattr(enrolled, name) for name in _COPIED))
         for enrolled, due_ms, lesson_id in rows
     ]
-    if listed:
-        connection.execute(due.insert(), [dict(zip(_COLUMNS, row, strict=True)) for row in listed])
+    insert_missing(connection, due, [dict(zip(_COLUMNS, row, strict=True)) for row in listed])
 
 
 def restore_due(connection: Connection, delivery_ids: Collection[int]) -> None:

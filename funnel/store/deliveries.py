@@ -92,7 +92,8 @@ def enter(connection: Connection, batch_ids: Collection[int]) -> int:
     # In the ledger's order: it is walked through once, page after page.
     given = given.order_by(delivery.c.lesson_id, delivery.c.subscriber_id)
     entering = dialect_insert(connection, ledger).from_select(["lesson_id", "subscriber_id", "delivery_id"], given)
-    return connection.execute(entering.on_conflict_do_nothing()).rowcount
+    entered = connection.execute(entering.on_conflict_do_nothing(), execution_options={"preserve_rowcount": True})
+    return entered.rowcount
 
 
 def refused_by_ledger(connection: Connection, batch_ids: Collection[int]) -> dict[int, Record]:

@@ -113,6 +113,12 @@ def test_withdrawing_blanks_what_is_planned_skipped_and_sent(world: World) -> No
     assert (world.rows(ledger), world.rows(due)) == ([], [])
 
 
+def test_a_start_of_first_lessons_asks_the_ledger_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.join_all(ALICE, BOB)
+    monkeypatch.delattr("funnel.store.deliveries.refused_by_ledger")
+    assert [len(each.rows) for each in world.start_all()] == [2]
+
+
 @pytest.fixture
 def statements(world: World) -> Iterator[list[tuple[str, object]]]:
     """What the databases are asked from now on."""

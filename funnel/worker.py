@@ -77,7 +77,8 @@ def _look_after(parts: Runtime, now_ms: int) -> bool:
         log.error("clock differs from the database's; taking no work", skew_ms=skew_ms)
         return False
     events.apply(parts.tools, now_ms)
-    sweep.sweep(parts.tools, now_ms)
+    for row in sweep.sweep(parts.tools, now_ms):
+        log.error("counts as sent, though nobody can tell", batch=row.uid, recipients=row.size)
     return True
 
 

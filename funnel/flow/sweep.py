@@ -13,12 +13,15 @@ from funnel.store.db import reading, writing
 from funnel.store.tables import Record, batch
 
 STALE_MS = 10 * 60_000
-NEIGHBORS_MS = 24 * 3_600_000
+ASSUMED = "assumed: no evidence in time"
 RESEND = "resend"
 
 
-def sweep(tools: Tools, now_ms: int) -> None:
-    """Lost leases become unknown; unknowns settle by evidence or policy; plans that nobody started are undone."""
+def sweep(tools: Tools, now_ms: int) -> Sequence[Record]:
+    """Lost leases become unknown; unknowns settle by evidence or policy; plans that nobody started are undone.
+
+    Returns the batches that from now on count as sent though nobody can tell: somebody should hear of them.
+    """
     with reading(tools.engine) as connection:
         expired = batches.any_expired(connection, now_ms)
     if expired:
@@ -30,11 +33,11 @@ def sweep(tools: Tools, now_ms: int) -> None:
         stale = batches.stale(connection, now_ms - STALE_MS)
     for row in lost:
         _decide(tools, row, Cause.RESEND, _again(now_ms), now_ms)
-    for row in unknown:
-        if row not in lost and row.started_ms <= now_ms - tools.patience.doubt_ms:
-            _decide(tools, row, Cause.ASSUME, _sent("assumed: no evidence in time", now_ms), now_ms)
+    old = [row for row in unknown if row not in lost and row.started_ms <= now_ms - tools.patience.doubt_ms]
+    assumed = [row for row in old if _decide(tools, row, Cause.ASSUME, _sent(ASSUMED, now_ms), now_ms)]
     for row in stale:
         _unplan(tools, row)
+    return assumed
 
 
 def unknown_batches(connection: Connection) -> Sequence[Record]:
@@ -86,9 +89,11 @@ def _was_not_sent(connection: Connection, tools: Tools, row: Record, now_ms: int
         return False  # once more, and never a third time
     if unknowns == Unknowns.POLICY:
         return tools.funnel(connection, row.revision_id).unknown == RESEND
-    # The webhook told of batches around this one, and all this time said nothing of it.
+    # The webhook told of the batches next to this one, and all this time said nothing of it. Only the next ones will
+    # do: one in between that it said nothing of either shows that it was the webhook that was silent. And there must
+    # be one before: a webhook that was set up after this batch tells nothing of it, however healthy it is.
     silent = row.seen_ms is None and row.started_ms <= now_ms - tools.patience.silence_ms
-    return silent and batches.heard_around(connection, row.provider, row.started_ms, NEIGHBORS_MS)
+    return silent and batches.heard_around(connection, row)
 
 
 def _unplan(tools: Tools, row: Record) -> None:

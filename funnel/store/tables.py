@@ -189,7 +189,7 @@ batch = Table(
     _partial("ix_batch_planned", "planned_ms", where="state = 'planned'"),
     _partial("ix_batch_started", "lease_ms", where="state = 'started'"),
     _partial("ix_batch_unknown", "started_ms", where="state = 'unknown'"),
-    _partial("ix_batch_seen", "started_ms", where="seen_ms IS NOT NULL"),
+    _partial("ix_batch_proven", "provider", "started_ms", "id", where="proven <> 0"),
     _partial("ix_batch_settled", "settled_ms", where="settled_ms IS NOT NULL"),
     **COUNTED,
 )

@@ -1,4 +1,4 @@
-"""A worker's hands: one thread that writes and builds, and up to 16 that only talk to the provider.
+"""A worker's hands: one thread that writes and builds, and as many that only talk as the provider carries at once.
 
 A batch that has begun is never cut off: an answer that nobody hears would leave its readers in doubt.
 """
@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -23,7 +24,6 @@ from funnel.meters import Meters, Step
 from funnel.runtime import Runtime
 from funnel.store.tables import Record
 
-WIDTH = 16
 LONGEST_S = 10.0
 RECIPIENTS_AT_ONCE = 2_000  # that a start reads in one transaction: others want to write, too
 DOUBLED = Report(Fate(State.PLANNED, "doubled"))
@@ -41,8 +41,8 @@ class Hands:
         self.meters = Meters()
         self.owner = secrets.token_hex(8)
         self._writing = ThreadPoolExecutor(1, "write")
-        self._handing = ThreadPoolExecutor(WIDTH, "hand")
-        self._free = asyncio.Semaphore(WIDTH)
+        self._handing = ThreadPoolExecutor(runtime.provider.width, "hand")
+        self._free = asyncio.Semaphore(runtime.provider.width)
         self._flights: dict[int, Started] = {}
         self._answers: deque[tuple[Started, Report]] = deque()
         self._busy: set[asyncio.Task[None]] = set()
@@ -150,14 +150,17 @@ class Hands:
         _end(asked)
 
     def _hand_over(self, started: Started) -> Report:
-        if self.runtime.now_ms() > started.late_ms:
+        def in_time() -> bool:
+            return self.runtime.now_ms() <= started.late_ms
+
+        if not in_time():
             return TOO_LATE
         if self._doubled(started):
             return DOUBLED
         provider = self.runtime.provider
         began = perf_counter()
         with self.meters.in_flight():
-            report = provider.hand_over(started.mailing)
+            report = provider.hand_over(replace(started.mailing, in_time=in_time))
         shared = len(started.rows) - len(report.exceptions)
         self.meters.answered(provider.name, report.fate.state, report.health, perf_counter() - began, shared)
         for fate in report.exceptions.values():

@@ -20,7 +20,7 @@ from funnel.mail.provider import Mailing
 from funnel.runtime import Runtime
 from funnel.store.tables import batch
 from tests.conftest import Clock
-from tests.world import ALICE, BOB, World
+from tests.world import ALICE, BOB, CHARLIE, World
 
 
 class Gate:
@@ -28,13 +28,17 @@ class Gate:
 
     name, batch_size, unknowns = "smtp", 50, Unknowns.POLICY
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 16) -> None:
+        self.width = width
         self.open = threading.Event()
         self.reached = threading.Event()
+        self.all_reached = threading.Barrier(width + 1, timeout=30)
         self.handed: list[str] = []
 
     def hand_over(self, mailing: Mailing) -> Report:
         self.reached.set()
+        if self.width < 16:
+            self.all_reached.wait()
         assert self.open.wait(30)
         self.handed.append(mailing.uid)
         return Report(ACCEPTED)
@@ -148,6 +152,42 @@ def test_a_start_that_came_too_late_to_its_own_lease_sends_nothing(world: World)
     late = start.start(busy.runtime.tools, ids, busy.owner, Runtime.now_ms() - 8000)
     assert [busy._hand_over(each) for each in late if isinstance(each, Started)] == [TOO_LATE]
     assert gate.handed == []
+
+
+def test_no_more_batches_are_started_than_the_provider_carries_at_once(world: World) -> None:
+    ids, gate = lesson_batches(world, ALICE, BOB, CHARLIE, "dora@example.org"), Gate(width=2)
+
+    async def whole() -> list[str]:
+        busy = hands(world, gate)
+        job = asyncio.create_task(worker.send_batches({"hands": busy}, ids))
+        await asyncio.to_thread(gate.all_reached.wait)
+        there = states(world)
+        gate.open.set()
+        await asyncio.to_thread(gate.all_reached.wait)
+        await job
+        await busy.rest()
+        return there
+
+    assert sorted(asyncio.run(whole())) == [State.PLANNED] * 2 + [State.STARTED] * 2
+    assert states(world) == [State.ACCEPTED] * 4
+
+
+def test_a_provider_may_ask_again_whether_it_is_in_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, gate = lesson_batches(world, ALICE), Gate()
+    busy, asked = hands(world, gate), []
+
+    def connect_slowly(mailing: Mailing) -> Report:
+        asked.append(mailing.in_time())
+        monkeypatch.setattr(Runtime, "now_ms", staticmethod(lambda: late_ms + 1))
+        asked.append(mailing.in_time())
+        return Report(ACCEPTED)
+
+    monkeypatch.setattr(gate, "hand_over", connect_slowly)
+    [begun] = start.start(busy.runtime.tools, ids, busy.owner, Runtime.now_ms())
+    assert isinstance(begun, Started)
+    late_ms = begun.late_ms
+    busy._hand_over(begun)
+    assert asked == [True, False]
 
 
 def send(busy: Hands, ids: list[int]) -> None:

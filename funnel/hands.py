@@ -52,7 +52,7 @@ class Hands:
         self._answers = Answers(self._record, self._land)
         self._starts = count()
         self._broken: dict[str, list[int]] = {}
-        self._resting = False
+        self._resting = self._behind = False
         self._busy: set[asyncio.Task[None]] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -81,6 +81,11 @@ class Hands:
         for row in found:
             if row.id not in there:
                 self._ask(row.id)
+
+    async def catch_up(self) -> None:
+        """Renews what could not be renewed in time. To be called before anybody here judges leases."""
+        if self._behind:
+            await self.write(self._renew_all)
 
     async def rest(self) -> None:
         """Waits for what is in flight, and a while until it is recorded; then lets go of everything. For good."""
@@ -234,10 +239,12 @@ class Hands:
             try:
                 await self.write(self._renew_all)
             except Exception as error:  # noqa: BLE001 -- the next one may succeed; the answer matters more
+                self._behind = True
                 log.warning("leases not renewed", fault=type(error).__name__)
 
     def _renew_all(self, parts: Runtime, now_ms: int) -> None:
         renew(parts.tools, list(self._flights.values()), now_ms)
+        self._behind = False
         if broken := dict(self._broken):
             give_back(parts.tools, [id_ for part in broken.values() for id_ in part], broken.keys(), now_ms)
             for owner in broken:

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from funnel import runtime, settings
 from funnel.flow import events, holding, plan, sweep
 from funnel.flow.holding import Gate
+from funnel.flow.sweep import Attention
 from funnel.hands import Hands
 from funnel.runtime import LAST_TICK, NUDGE, Runtime
 from funnel.store import batches
@@ -59,6 +60,7 @@ async def live(redis_url: str) -> None:
     """Works until it is cancelled. What has begun by then is recorded, and nothing is left open."""
     ctx: _C = {"redis": connect(redis_url), "ticking": asyncio.Lock()}
     ctx["hands"] = hands = Hands(runtime.assemble(settings.load()))
+    ctx["attention"] = Attention(hands.runtime.tools.lease_ms)
     if hands.runtime.settings.metrics_port:
         hands.meters.serve(hands.runtime.settings.metrics_port)
     tasks = [asyncio.create_task(part(ctx)) for part in (keep_ticking, listen, serve)]
@@ -125,7 +127,8 @@ async def _tick(ctx: _C, begin: Callable[[Sequence[Record]], Awaitable[None]]) -
     hands: Hands = ctx["hands"]
     lock: asyncio.Lock = ctx["ticking"]
     async with lock:
-        if not await hands.write(_look_after, "tick"):
+        await hands.catch_up()
+        if not await hands.write(lambda parts, now_ms: _look_after(parts, ctx["attention"], now_ms), "tick"):
             return
         for _ in range(PLANS_PER_TICK):
             planned = await hands.write(lambda parts, now_ms: plan.plan(parts.tools, now_ms), "plan")
@@ -136,7 +139,7 @@ async def _tick(ctx: _C, begin: Callable[[Sequence[Record]], Awaitable[None]]) -
                 break
 
 
-def _look_after(parts: Runtime, now_ms: int) -> bool:
+def _look_after(parts: Runtime, attention: Attention, now_ms: int) -> bool:
     """Takes in what the provider told, and sweeps. False when this machine's clock cannot be trusted with more."""
     with reading(parts.tools.engine) as connection:
         skew_ms = abs(database_now_ms(connection) - now_ms)
@@ -144,7 +147,7 @@ def _look_after(parts: Runtime, now_ms: int) -> bool:
         log.error("clock differs from the database's; taking no work", skew_ms=skew_ms)
         return False
     events.apply(parts.tools, now_ms)
-    for row in sweep.sweep(parts.tools, now_ms):
+    for row in sweep.sweep(parts.tools, now_ms) if attention.may_judge(now_ms) else ():
         log.error("counts as sent, though nobody can tell", batch=row.uid, recipients=row.size)
     return True
 

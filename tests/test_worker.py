@@ -102,6 +102,38 @@ def test_an_answer_counts_though_the_lease_could_not_be_renewed(world: World, mo
     assert states(world) == [State.ACCEPTED]
 
 
+def test_a_lease_that_could_not_be_renewed_in_time_is_renewed_before_it_is_judged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, gate = lesson_batches(world, ALICE), Gate()
+    away = threading.Event()
+    away.set()
+
+    def renewing(*arguments: Any) -> list[bool]:
+        if away.is_set():
+            raise OperationalError("BEGIN", {}, Exception("the database is away for a moment"))
+        return settle.renew(*arguments)
+
+    monkeypatch.setattr("funnel.hands.renew", renewing)
+
+    async def whole() -> list[str]:
+        busy = hands(world, gate, lease_ms=300)
+        await busy.begin([row for row in world.rows(batch) if row.id in ids])
+        while not busy._behind:
+            await asyncio.sleep(0.01)
+        away.clear()
+        monkeypatch.setattr(Runtime, "now_ms", staticmethod(lambda: world.clock() + 60_000))
+        await busy.catch_up()
+        sweep.sweep(busy.runtime.tools, Runtime.now_ms())
+        there = states(world)
+        gate.open.set()
+        await busy.rest()
+        return there
+
+    assert asyncio.run(whole()) == [State.STARTED]
+    assert states(world) == [State.ACCEPTED]
+
+
 def test_a_lease_is_renewed_while_the_provider_takes_its_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ids, gate = lesson_batches(world, ALICE), Gate()
     leases = []

@@ -209,6 +209,33 @@ def test_a_second_silence_waits_for_a_person_and_then_counts_as_sent(world: Worl
     assert list(sweep.sweep(world.tools, world.clock())) == []
 
 
+LEASE_MS = 15_000
+
+
+@pytest.mark.parametrize(
+    ("ticks_s", "may"),
+    [
+        ([0], True),
+        ([0, 1, 2, 5], True),
+        ([0, 10], True),
+        ([0, 11], False),
+        ([0, 11, 12, 20, 25], False),
+        ([0, 11, 12, 20, 26], True),
+        ([0, 11, 20, 31, 35], False),
+    ],
+)
+def test_whoever_could_not_reach_the_database_gives_the_others_time_before_judging_their_leases(
+    ticks_s: list[int], may: bool
+) -> None:
+    attention = sweep.Attention(LEASE_MS)
+    assert [attention.may_judge(at_s * 1000) for at_s in ticks_s][-1] == may
+
+
+def test_a_short_lease_is_judged_all_the_same() -> None:
+    attention = sweep.Attention(1_000)
+    assert all(attention.may_judge(at_ms) for at_ms in range(0, 30_000, 1_500))
+
+
 def test_one_event_proves_the_whole_batch_and_its_readers_go_on(world: World) -> None:
     lost = lose(world, ALICE)
     world.clock.forward(hours=3)

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, func, select, text, update
 
 from benchmarks.cpu import cpu_seconds
 from benchmarks.service import Service
+from benchmarks.sql_common import DUE
 from funnel.core.delivery import Kind, State
 from funnel.core.schedule import DAY_MS
 from funnel.flow import holding
@@ -27,8 +28,7 @@ _DRAW = (
     "CREATE TEMPORARY TABLE drawn AS SELECT * FROM due WHERE 1 = 0",
     "INSERT INTO drawn SELECT * FROM due ORDER BY random() LIMIT :count",
     "DELETE FROM due WHERE (due_ms, enrollment_id, turn) IN (SELECT due_ms, enrollment_id, turn FROM drawn)",
-    "INSERT INTO due (due_ms, enrollment_id, lesson_id, turn) "
-    "SELECT :now_ms - 1 - due_ms % :spread_ms, enrollment_id, lesson_id, turn FROM drawn",
+    f"INSERT INTO due ({DUE}) SELECT :now_ms - 1 - due_ms % :spread_ms, {DUE.removeprefix('due_ms, ')} FROM drawn",
     "DROP TABLE drawn",
 )
 

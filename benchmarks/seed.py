@@ -1,5 +1,6 @@
 """Fills a database with readers in the real mix, what is due to them, and everything they have been sent."""
 
+import itertools
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,18 +27,19 @@ from funnel.core.consent import Enrolled
 from funnel.core.delivery import Kind, State
 from funnel.core.schedule import DAY_MS
 from funnel.keyring import Keyring
-from funnel.store.tables import batch, consent, delivery, due, enrollment, subscriber, subscriber_key
+from funnel.store.tables import batch, consent, delivery, due, enrollment, ledger, subscriber, subscriber_key
 
 AT_ONCE = 50_000
 BATCH_SIZE = 200
 ENROLLMENT = (
     *("id", "subscriber_id", "funnel", "pattern", "secondary", "pace", "state", "turn", "created_ms", "changed_ms"),
 )
-DUE = ("due_ms", "enrollment_id", "lesson_id", "turn")
+DUE = ("due_ms", "enrollment_id", "lesson_id", "turn", "subscriber_id", "pattern", "secondary", "pace")
 BATCH = (
     *("id", "uid", "kind", "funnel", "revision_id", "lesson_id", "segment", "state", "planned_ms", "attempt"),
     *("retries", "started_ms", "settled_ms", "provider", "size", "due_ms", "proven"),
 )
+LEDGER = ("lesson_id", "subscriber_id", "delivery_id")
 DELIVERY = ("id", "subscriber_id", "lesson_id", "enrollment_id", "turn", "batch_id", "position", "due_ms")
 
 
@@ -87,13 +89,15 @@ def _enrollment_rows(ids: Sequence[int], mix: Mix, crowd: Crowd, joined_ms: int)
 
 def _due_rows(mix: Mix, crowd: Crowd, moments: Iterable[tuple[int, int]]) -> Rows:
     for due_ms, id_ in moments:
-        yield due_ms, id_, mix.lessons[crowd.kinds[id_ - 1]][crowd.steps[id_ - 1]], 1
+        kind = crowd.kinds[id_ - 1]
+        yield due_ms, id_, mix.lessons[kind][crowd.steps[id_ - 1]], 1, id_, *mix.kinds[kind], "as-written"
 
 
 def _load_past(load: Load, mix: Mix, crowd: Crowd, chance: random.Random, now_ms: int) -> int:
     """Batches, all accepted, of first lessons, then of second ones and so on, the last of them a day ago."""
     began_ms = now_ms - 50 * DAY_MS
     readers = received(crowd)
+    entries: list[tuple[int, int, int]] = []
     count = sent = 0
     for step in range(STEPS):
         cut = _cut(groups(step, mix, readers), chance)
@@ -104,8 +108,10 @@ def _load_past(load: Load, mix: Mix, crowd: Crowd, chance: random.Random, now_ms
         numbered = list(zip(ids, started_ms, cut, strict=True))
         load(batch, BATCH, (_batch_row(id_, at_ms, mix, chance, *part) for id_, at_ms, part in numbered))
         load(delivery, DELIVERY, _delivery_rows(numbered, sent + 1))
+        entries += _entries(numbered, sent + 1)
         count += len(cut)
         sent += sum(len(members) for _, _, members in cut)
+    load(ledger, LEDGER, sorted(entries))
     return sent
 
 
@@ -125,6 +131,11 @@ def _batch_row(
     uid = chance.randbytes(16).hex()
     said = (Kind.LESSON.value, mix.funnel, mix.revision_id, lesson_id, name, State.ACCEPTED.value)
     return id_, uid, *said, at_ms, 1, 0, at_ms, at_ms + 300, "sendgrid", len(members), at_ms, 1 << 1
+
+
+def _entries(numbered: Sequence[tuple[int, int, tuple[int, str, list[int]]]], first_id: int) -> Rows:
+    ids = itertools.count(first_id)
+    return ((lesson_id, reader, next(ids)) for _, _, (lesson_id, _, members) in numbered for reader in members)
 
 
 def _delivery_rows(numbered: Sequence[tuple[int, int, tuple[int, str, list[int]]]], first_id: int) -> Rows:

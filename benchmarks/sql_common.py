@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from funnel.core.schedule import DAY_MS, HOUR_MS
 
 BATCH_SIZE = 1000
+DUE = "due_ms, enrollment_id, lesson_id, turn, subscriber_id, pattern, secondary, pace"
 # Behind the uid and before the size; what it says does not matter here.
 BATCH_VALUES = "'lesson', 'funnel', 'revision', 1, '', 'planned', 0, 0, 0"
 
@@ -23,9 +24,9 @@ class Bare(Protocol):
         """Marks a batch and writes the next due row of each of `rows`."""
 
 
-def next_due(rows: Sequence[Any], now_ms: int) -> list[tuple[int, int, int, int]]:
+def next_due(rows: Sequence[Any], now_ms: int) -> list[tuple[Any, ...]]:
     """One to three days on, at an hour that depends on the reader as it does on a time zone."""
     return [
-        (now_ms + (1 + lesson % 3) * DAY_MS + enrollment % 12 * HOUR_MS, enrollment, lesson, turn)
-        for _, enrollment, lesson, turn, *_ in rows
+        (now_ms + (1 + lesson % 3) * DAY_MS + enrollment % 12 * HOUR_MS, enrollment, lesson, *copied)
+        for _, enrollment, lesson, *copied in rows
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.sql_common import BATCH_SIZE, BATCH_VALUES, next_due
+from benchmarks.sql_common import BATCH_SIZE, BATCH_VALUES, DUE, next_due
 
 _TAKE = b"""
     WITH taken AS MATERIALIZED (
@@ -17,8 +17,7 @@ _TAKE = b"""
         WHERE due.due_ms = taken.due_ms AND due.enrollment_id = taken.enrollment_id AND due.turn = taken.turn
         RETURNING due.*
     )
-    SELECT gone.due_ms, gone.enrollment_id, gone.lesson_id, gone.turn, e.subscriber_id, e.pattern, e.secondary, e.pace
-    FROM gone JOIN enrollment e ON e.id = gone.enrollment_id AND e.turn = gone.turn
+    SELECT due_ms, enrollment_id, lesson_id, turn, subscriber_id, pattern, secondary, pace FROM gone
 """
 _BATCH = f"""
     INSERT INTO batch (uid, kind, funnel, revision_id, lesson_id, segment, state, planned_ms, attempt, retries, size)
@@ -30,15 +29,21 @@ _DELIVERY = b"""
         %b::bigint[], %b::bigint[], %b::bigint[], %b::int[], %b::bigint[], %b::smallint[], %b::bigint[]
     )
 """
+_ENTER = b"""
+    INSERT INTO ledger (lesson_id, subscriber_id, delivery_id)
+    SELECT lesson_id, subscriber_id, id FROM delivery WHERE batch_id = %s ORDER BY lesson_id, subscriber_id
+"""
 _READ = b"""
-    SELECT d.id, d.position, s.state, s.zone, s.address_hash, s.sealed, k.version, k.wrapped
-    FROM delivery d JOIN subscriber s ON s.id = d.subscriber_id JOIN subscriber_key k ON k.subscriber_id = s.id
+    SELECT d.id, d.position, e.state, e.turn, s.state, s.zone, s.address_hash, s.sealed, k.version, k.wrapped
+    FROM delivery d JOIN enrollment e ON e.id = d.enrollment_id JOIN subscriber s ON s.id = d.subscriber_id
+    JOIN subscriber_key k ON k.subscriber_id = s.id
     WHERE d.batch_id = %s ORDER BY d.position
 """
-_DUE = b"""
-    INSERT INTO due (due_ms, enrollment_id, lesson_id, turn)
-    SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::int[])
-"""
+_DUE = f"""
+    INSERT INTO due ({DUE}) SELECT * FROM unnest(
+        %b::bigint[], %b::bigint[], %b::bigint[], %b::int[], %b::bigint[], %b::text[], %b::text[], %b::text[]
+    )
+""".encode()
 
 
 class Postgresql:
@@ -69,6 +74,7 @@ class Postgresql:
         changed = b"UPDATE batch SET state = 'started', attempt = 1, started_ms = %s WHERE id = %s"
         self._cursor.execute(changed, (now_ms, batch_id))
         people = self._cursor.execute(_READ, (batch_id,)).fetchall()
+        self._cursor.execute(_ENTER, (batch_id,))
         self._connection.commit()
         return people
 

@@ -5,12 +5,11 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.sql_common import BATCH_SIZE, BATCH_VALUES, next_due
+from benchmarks.sql_common import BATCH_SIZE, BATCH_VALUES, DUE, next_due
 
 _TAKE = """
-    SELECT due.due_ms, due.enrollment_id, due.lesson_id, due.turn, e.subscriber_id, e.pattern, e.secondary, e.pace
-    FROM due CROSS JOIN enrollment e ON e.id = due.enrollment_id AND e.turn = due.turn
-    WHERE due.due_ms <= ? ORDER BY due.due_ms, due.enrollment_id LIMIT ?
+    SELECT due_ms, enrollment_id, lesson_id, turn, subscriber_id, pattern, secondary, pace
+    FROM due WHERE due_ms <= ? ORDER BY due_ms, enrollment_id LIMIT ?
 """
 _BATCH = f"""
     INSERT INTO batch (uid, kind, funnel, revision_id, lesson_id, segment, state, planned_ms, attempt, retries, size)
@@ -20,9 +19,13 @@ _DELIVERY = """
     INSERT INTO delivery (subscriber_id, lesson_id, enrollment_id, turn, batch_id, position, due_ms)
     VALUES (?, ?, ?, ?, ?, ?, ?)
 """
+_ENTER = """
+    INSERT INTO ledger (lesson_id, subscriber_id, delivery_id)
+    SELECT lesson_id, subscriber_id, id FROM delivery WHERE batch_id = ? ORDER BY lesson_id, subscriber_id
+"""
 _READ = """
-    SELECT d.id, d.position, s.state, s.zone, s.address_hash, s.sealed, k.version, k.wrapped
-    FROM delivery d CROSS JOIN subscriber s ON s.id = d.subscriber_id
+    SELECT d.id, d.position, e.state, e.turn, s.state, s.zone, s.address_hash, s.sealed, k.version, k.wrapped
+    FROM delivery d CROSS JOIN enrollment e ON e.id = d.enrollment_id CROSS JOIN subscriber s ON s.id = d.subscriber_id
     CROSS JOIN subscriber_key k ON k.subscriber_id = s.id WHERE d.batch_id = ? ORDER BY d.position
 """
 
@@ -59,6 +62,7 @@ class Sqlite:
         run("BEGIN IMMEDIATE")
         run("UPDATE batch SET state = 'started', attempt = 1, started_ms = ? WHERE id = ?", (now_ms, batch_id))
         people = run(_READ, (batch_id,)).fetchall()
+        run(_ENTER, (batch_id,))
         run("COMMIT")
         return people
 
@@ -66,7 +70,5 @@ class Sqlite:
         run = self._connection.execute
         run("BEGIN IMMEDIATE")
         run("UPDATE batch SET state = 'accepted', proven = 2, settled_ms = ? WHERE id = ?", (now_ms, batch_id))
-        self._connection.executemany(
-            "INSERT INTO due (due_ms, enrollment_id, lesson_id, turn) VALUES (?, ?, ?, ?)", next_due(rows, now_ms)
-        )
+        self._connection.executemany(f"INSERT INTO due ({DUE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", next_due(rows, now_ms))
         run("COMMIT")

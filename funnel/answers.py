@@ -88,10 +88,12 @@ class Answers:
         except Exception as error:  # noqa: BLE001 -- the database may be back soon; a fault of ours will be the same again
             answer.failures += 1
             again = isinstance(error, SQLAlchemyError) and answer.failures < len(PAUSES_S)
-            if answer.failures == 1 or not again:
-                log.error("settle", batch=answer.started.batch.id, fault=type(error).__name__, again=again)
+            id_ = answer.started.batch.id
             if again:
+                if answer.failures == 1:
+                    log.warning("an answer waits to be recorded", batch=id_, fault=type(error).__name__)
                 return False
+            log.error("an answer is not recorded", batch=id_, fault=type(error).__name__)
             self._end(answer)
         return True
 

@@ -11,6 +11,7 @@ SKEW_MS = 60_000  # how far a provider's clock may be from ours
 
 
 NOT_MAILED = "not mailed: see the delivery"  # why a course is paused whose lesson must not be sent
+RESCHEDULED = "rescheduled"  # why a lesson is not sent whose reader has another due row
 
 
 class Purpose(StrEnum):
@@ -80,7 +81,7 @@ def lesson_refusal(subscriber: str, enrollment: str, turn: int, current_turn: in
     if enrollment != Enrolled.ACTIVE:
         return f"enrollment {enrollment}"
     if turn != current_turn:
-        return "rescheduled"
+        return RESCHEDULED
     return None
 
 

@@ -5,10 +5,13 @@ All instants are epoch milliseconds (int).
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)  # whole numbers throughout: a float loses one now and then, and with it a day
 PACES = {"as-written": 1, "slower": 2}
 
 
@@ -34,22 +37,27 @@ def due_ms(previous_ms: int, timing: Timing, zone: str, pace: str = "as-written"
     if timing.at is None and len(timing.days) == 7:
         return previous_ms + wait_ms
     slack_ms = DAY_MS // 2 if timing.at is not None and wait_ms >= DAY_MS else 0
-    return _next_local(previous_ms + wait_ms - slack_ms, timing, ZoneInfo(zone))
+    return _next_local(previous_ms + wait_ms - slack_ms, timing, zone_of(zone) or ZoneInfo(zone))
+
+
+@lru_cache(1024)  # zoneinfo itself remembers eight
+def zone_of(name: str) -> ZoneInfo | None:
+    """The time zone of that name in the IANA database; None when there is none."""
+    if "/" not in name and name != "UTC":
+        return None  # "localtime" and its like depend on the machine
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def is_zone(name: str) -> bool:
     """Whether `name` is a time zone of the IANA database."""
-    if "/" not in name and name != "UTC":
-        return False  # "localtime" and its like depend on the machine
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
+    return zone_of(name) is not None
 
 
 def _next_local(earliest_ms: int, timing: Timing, zone: ZoneInfo) -> int:
-    earliest = datetime.fromtimestamp(earliest_ms / 1000, zone)
+    earliest = (_EPOCH + earliest_ms * _MS).astimezone(zone)
     for ahead in range(9):
         day = earliest.date() + timedelta(days=ahead)
         if day.weekday() not in timing.days:
@@ -59,7 +67,7 @@ def _next_local(earliest_ms: int, timing: Timing, zone: ZoneInfo) -> int:
         else:
             moment = earliest if not ahead else datetime.combine(day, time.min, zone)
         # An hour that the clocks skip is read as the instant it would have been; one that comes twice as its first.
-        instant_ms = int(moment.astimezone(UTC).timestamp() * 1000)
+        instant_ms = (moment.astimezone(UTC) - _EPOCH) // _MS
         if instant_ms >= earliest_ms:
             return instant_ms
     raise ValueError("a schedule needs at least one weekday")

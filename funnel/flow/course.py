@@ -8,7 +8,7 @@ from funnel.core.consent import Enrolled, Standing
 from funnel.core.schedule import due_ms, is_zone
 from funnel.core.sequence import Funnel, Lesson
 from funnel.flow.tools import Tools
-from funnel.store import batches, enrollments, revisions, subscribers
+from funnel.store import deliveries, enrollments, revisions, subscribers
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record
 
@@ -38,7 +38,6 @@ def enroll(
 def end(connection: Connection, enrollment_id: int, reason: str, now_ms: int) -> None:
     """Ends a course: nothing that has not been started will be sent."""
     enrollments.move(connection, enrollment_id, Enrolled.ENDED, reason, now_ms)
-    enrollments.skip_planned(connection, enrollment_id, reason)
 
 
 def schedule_next(
@@ -47,7 +46,8 @@ def schedule_next(
     """Writes the next due row of each (active enrollment, zone), counted from `from_ms`; finishes who has them all."""
     listed = list(people)
     lesson_ids = revisions.lesson_ids(connection, funnel.name)
-    had = enrollments.received(connection, [enrollment.subscriber_id for enrollment, _ in listed])
+    readers = [enrollment.subscriber_id for enrollment, _ in listed]
+    had = enrollments.received(connection, list(lesson_ids.values()), readers)
     rows, finished = [], []
     for enrollment, zone in listed:
         lesson = next_lesson(funnel, enrollment, lesson_ids, had)
@@ -55,16 +55,24 @@ def schedule_next(
             finished.append(enrollment.id)
             continue
         local = zone if is_zone(zone) else funnel.timezone
-        rows.append(
-            {
-                "due_ms": due_ms(from_ms, lesson.timing, local, enrollment.pace, tools.day_ms),
-                "enrollment_id": enrollment.id,
-                "lesson_id": lesson_ids[lesson.key],
-                "turn": enrollment.turn,
-            }
-        )
+        moment = due_ms(from_ms, lesson.timing, local, enrollment.pace, tools.day_ms)
+        rows.append((enrollment, moment, lesson_ids[lesson.key]))
     enrollments.add_due(connection, rows)
     enrollments.set_states(connection, finished, Enrolled.FINISHED, None, from_ms)
+
+
+def standing(connection: Connection, rows: Collection[Record]) -> list[Record]:
+    """The active enrollments that still are where these due rows or deliveries belong."""
+    turns = {row.enrollment_id: row.turn for row in rows}
+    people = enrollments.with_subscribers(connection, turns).values() if turns else ()
+    return [person for person in people if person.state == Enrolled.ACTIVE and person.turn == turns[person.id]]
+
+
+def go_on(connection: Connection, tools: Tools, funnel: str, rows: Collection[Record], now_ms: int) -> None:
+    """What comes next for every course of `funnel` that still stands at one of these due rows or deliveries."""
+    if people := standing(connection, rows):
+        _, current = tools.current(connection)[funnel]
+        schedule_next(connection, tools, current, [(person, person.zone) for person in people], now_ms)
 
 
 def next_lesson(
@@ -107,6 +115,6 @@ def reader_of(tools: Tools, delivery_id: int) -> tuple[Funnel, str, str | None, 
 
 def recipient(connection: Connection, delivery_id: int, *, lock: bool = False) -> tuple[Record, Record] | None:
     """(delivery, its subscriber); with `lock`, nobody else changes this person's affairs meanwhile."""
-    sent = batches.delivery_by_id(connection, delivery_id)
+    sent = deliveries.by_id(connection, delivery_id)
     reader = subscribers.by_id(connection, sent.subscriber_id, lock=lock) if sent else None
     return (sent, reader) if sent and reader else None

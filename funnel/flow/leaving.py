@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 from funnel.core.consent import Action, Enrolled, Purpose, Standing, Suppressed, is_overtaken, standing_after
 from funnel.flow.course import end, recipient, schedule_next
 from funnel.flow.tools import Tools
-from funnel.store import batches, enrollments, signups, subscribers
+from funnel.store import deliveries, enrollments, signups, subscribers
 from funnel.store.db import writing
 from funnel.store.tables import Record
 
@@ -37,7 +37,7 @@ def withdraw(tools: Tools, delivery_id: int, now_ms: int) -> bool:
         _record(connection, reader.id, Action.WITHDRAWN, now_ms, frozenset(Purpose))
         signups.replace_all(connection, reader.id)
         enrollments.forget_patterns(connection, reader.id)
-        batches.forget_deliveries(connection, reader.id)
+        deliveries.forget(connection, reader.id)
         return True
 
 

@@ -2,8 +2,9 @@
 
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -13,16 +14,17 @@ from funnel.core.delivery import Kind
 from funnel.core.lesson import segment
 from funnel.core.sequence import Funnel
 from funnel.flow import holding, watch
-from funnel.flow.course import schedule_next
+from funnel.flow.course import go_on
 from funnel.flow.holding import Gate
 from funnel.flow.tools import Tools
-from funnel.store import batches, enrollments, revisions, signups, subscribers
+from funnel.store import batches, deliveries, enrollments, revisions, signups, subscribers
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record
 
 ROWS_AT_ONCE = 20_000
 OPEN_AT_MOST = 60_000
 NOTICES_AT_ONCE = 1_000
+Lessons = Mapping[int, tuple[str, str]]  # lesson number → (funnel, key)
 _T = TypeVar("_T")
 
 
@@ -57,110 +59,70 @@ def plan_lessons(tools: Tools, now_ms: int, most: int = ROWS_AT_ONCE, stopped: S
     with writing(tools.engine) as connection:
         watch.forecast(connection, now_ms)
         rows = enrollments.take_due(connection, now_ms, granted, stopped)
+        lessons = revisions.lessons(connection)
         planned = {}
-        for name, due in _by_funnel(rows).items():
-            planned[name] = _plan_funnel(connection, tools, name, due, now_ms)
+        for name, due in _by_funnel(rows, lessons).items():
+            planned[name] = _plan_funnel(connection, tools, name, lessons, due, now_ms)
         held = watch.volume(connection, planned, now_ms, real_time=tools.real_time)
     count = sum(planned.values())
     tools.pace.give_back(granted - count)
     return Planned(count, tuple(held))
 
 
-_Reader = tuple[int, int, int, int, int]
-_READER = ("subscriber_id", "lesson_id", "enrollment_id", "turn", "due_ms")
+_READER = ("subscriber_id", "lesson_id", "enrollment_id", "turn", "due_ms")  # a due row begins with these
+_alike = itemgetter(1, 5, 6, 7)  # … and ends with the pattern, the secondary one and the pace
+_Groups = dict[tuple[int, str], list[Record]]
 
 
-@dataclass
-class _Group:
-    """Readers of the same lesson in the same segment, each as _READER says."""
-
-    lesson_id: int
-    segment: str
-    readers: list[_Reader] = field(default_factory=list)
-
-
-def _plan_funnel(connection: Connection, tools: Tools, name: str, due: Iterable[Record], now_ms: int) -> int:
+def _plan_funnel(
+    connection: Connection, tools: Tools, name: str, lessons: Lessons, due: Sequence[Record], now_ms: int
+) -> int:
     """Batches for those whose lesson still stands in their sequence; the others go on to what comes next."""
     revision_id, funnel = tools.current(connection)[name]
-    groups, gone = _group(connection, funnel, due)
-    ids, columns = _add_batches(connection, tools, revision_id, funnel.name, groups, now_ms)
-    written = batches.add_deliveries(connection, _in_order(columns))
-    wanted = len(columns["batch_id"])
-    had = _left_out(connection, ids, columns) if written < wanted else []
-    _go_on(connection, tools, funnel, [*gone, *had], now_ms)
-    return written
+    groups, gone = _group(funnel, lessons, due)
+    shared = {"kind": Kind.LESSON, "funnel": name, "revision_id": revision_id, "planned_ms": now_ms}
+    columns = _add_batches(connection, shared, groups, tools.batch_size)
+    deliveries.add(connection, columns)
+    go_on(connection, tools, name, gone, now_ms)
+    return len(columns["batch_id"])
 
 
-def _group(connection: Connection, funnel: Funnel, due: Iterable[Record]) -> tuple[list[_Group], list[int]]:
-    """Readers by what they are sent alike, and the enrollments whose lesson is not in their sequence any more."""
-    keys = {number: key for key, number in revisions.lesson_ids(connection, funnel.name).items()}
-    groups: dict[tuple[int, str], _Group] = {}
-    known: dict[tuple[Any, ...], _Group | None] = {}
-    gone = []
-    for due_ms, lesson_id, id_, turn, subscriber_id, _, pattern, secondary, pace in map(tuple, due):
-        alike = (lesson_id, pattern, secondary, pace)
+def _group(funnel: Funnel, lessons: Lessons, due: Sequence[Record]) -> tuple[_Groups, list[Record]]:
+    """(lesson number, segment) → due rows, in order; and those whose lesson is not in their sequence any more."""
+    groups: _Groups = {}
+    known: dict[tuple[Any, ...], list[Record]] = {}
+    gone: list[Record] = []
+    for row in due:
+        alike = _alike(row)
         if alike not in known:
-            found = funnel.lesson(keys[lesson_id])
+            lesson_id, pattern, secondary, pace = alike
+            found = funnel.lesson(lessons[lesson_id][1])
             if found and found[0].key == pattern:
                 name = segment(found[1].source, {"secondary": secondary or "", "pace": pace})
-                known[alike] = groups.setdefault((lesson_id, name), _Group(lesson_id, name))
+                known[alike] = groups.setdefault((lesson_id, name), [])
             else:
-                known[alike] = None
-        group = known[alike]
-        if group is None:
-            gone.append(id_)
-        else:
-            group.readers.append((subscriber_id, lesson_id, id_, turn, due_ms))
-    return list(groups.values()), gone
+                known[alike] = gone
+        known[alike].append(row)
+    return groups, gone
 
 
-def _add_batches(
-    connection: Connection, tools: Tools, revision_id: str, funnel: str, groups: list[_Group], now_ms: int
-) -> tuple[list[int], dict[str, list[int]]]:
-    """The new batches' ids, and their deliveries by column."""
+def _add_batches(connection: Connection, shared: Mapping[str, Any], groups: _Groups, size: int) -> dict[str, list[int]]:
+    """Adds the batches, of up to `size` readers each. Returns their deliveries by column."""
     columns: dict[str, list[int]] = {name: [] for name in (*_READER, "batch_id", "position")}
-    parts = [(group, part) for group in groups for part in _chunks(group.readers, tools.batch_size)]
-    cut = [(secrets.token_hex(16), group, part) for group, part in parts]
-    if not cut:
-        return [], columns
-    shared = {"kind": Kind.LESSON, "funnel": funnel, "revision_id": revision_id, "planned_ms": now_ms}
-    rows = [
-        {
-            **shared,
-            "uid": uid,
-            "lesson_id": group.lesson_id,
-            "segment": group.segment,
-            "size": len(part),
-            "due_ms": part[0][-1],  # they come in order
-        }
-        for uid, group, part in cut
+    cut = [
+        ({"uid": secrets.token_hex(16), "lesson_id": lesson_id, "segment": name}, part)
+        for (lesson_id, name), readers in groups.items()
+        for part in _chunks(readers, size)
     ]
-    ids = batches.add(connection, rows)
-    for uid, _, part in cut:
-        columns["batch_id"] += [ids[uid]] * len(part)
+    # A batch's earliest due time is its first reader's: they come in order.
+    rows = [{**shared, **own, "size": len(part), "due_ms": part[0].due_ms} for own, part in cut]
+    ids = batches.add(connection, rows) if rows else {}
+    for own, part in cut:
+        columns["batch_id"] += [ids[str(own["uid"])]] * len(part)
         columns["position"] += range(len(part))
-        for name, values in zip(_READER, zip(*part, strict=True), strict=True):
+        for name, values in zip(_READER, zip(*part, strict=True), strict=False):
             columns[name] += values
-    return list(ids.values()), columns
-
-
-def _in_order(columns: dict[str, list[int]]) -> dict[str, list[int]]:
-    """Rows by subscriber: the ledger's unique index is walked through once, page after page."""
-    order = sorted(range(len(columns["subscriber_id"])), key=columns["subscriber_id"].__getitem__)
-    return {name: [values[place] for place in order] for name, values in columns.items()}
-
-
-def _left_out(connection: Connection, batch_ids: list[int], columns: dict[str, list[int]]) -> list[int]:
-    """Enrollments whose reader has had the lesson already: the ledger refused a second delivery."""
-    taken = batches.enrolled_in(connection, batch_ids)
-    return [id_ for id_ in columns["enrollment_id"] if id_ not in taken]
-
-
-def _go_on(connection: Connection, tools: Tools, funnel: Funnel, enrollment_ids: list[int], now_ms: int) -> None:
-    if enrollment_ids:
-        people = enrollments.with_subscribers(connection, enrollment_ids).values()
-        active = [(person, person.zone) for person in people if person.state == Enrolled.ACTIVE]
-        schedule_next(connection, tools, funnel, active, now_ms)
+    return columns
 
 
 def plan_notices(tools: Tools, now_ms: int) -> None:
@@ -217,10 +179,10 @@ def _add_notice_batches(
                 signups.plan_notice(connection, notice_id, batch_id, position)
 
 
-def _by_funnel(rows: Sequence[Record]) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = {name: [] for name in {row.funnel for row in rows}}
+def _by_funnel(rows: Sequence[Record], lessons: Lessons) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
     for row in rows:
-        found[row.funnel].append(row)
+        found.setdefault(lessons[row.lesson_id][0], []).append(row)
     return found
 
 

@@ -9,7 +9,7 @@ from funnel.core.sequence import Funnel
 from funnel.flow.compose import lesson_statics
 from funnel.flow.tools import Tools
 from funnel.markdown import to_html
-from funnel.store import batches, subscribers
+from funnel.store import deliveries, subscribers
 from funnel.store.db import reading
 
 
@@ -25,7 +25,7 @@ class LessonPage:
 def lesson_page(tools: Tools, delivery_id: int) -> LessonPage | None:
     """The lesson of a delivery, in the revision and segment in which it was sent; None when there is no such thing."""
     with reading(tools.engine) as connection:
-        sent = batches.delivery_by_id(connection, delivery_id)
+        sent = deliveries.by_id(connection, delivery_id)
         if not sent or not sent.lesson_key or not subscribers.key_of(connection, sent.subscriber_id):
             return None
         funnel = tools.funnel(connection, sent.revision_id)

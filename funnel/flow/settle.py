@@ -15,9 +15,9 @@ from funnel.core.delivery import CAUSE_OF, MOVES, Fate, Health, Kind, Report, St
 from funnel.core.pace import backoff_ms
 from funnel.core.schedule import due_ms, is_zone
 from funnel.core.sequence import Funnel, Lesson
-from funnel.flow.course import schedule_next
+from funnel.flow.course import go_on, standing
 from funnel.flow.tools import Tools
-from funnel.store import batches, enrollments, revisions
+from funnel.store import batches, deliveries, enrollments, revisions
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record
 
@@ -80,16 +80,13 @@ def prove(connection: Connection, tools: Tools, proofs: Mapping[int, int], now_m
         if not mask or row.proven | mask == row.proven:
             continue
         if batches.prove(connection, row.id, mask, now_ms):
-            go_on(connection, tools, row, now_ms)
+            resume(connection, tools, row, now_ms)
 
 
-def go_on(connection: Connection, tools: Tools, batch: Record, now_ms: int) -> None:
+def resume(connection: Connection, tools: Tools, batch: Record, now_ms: int) -> None:
     """After a doubt has been settled: what comes next for every course that still stands at this lesson."""
-    if batch.kind != Kind.LESSON:
-        return
-    _, funnel = tools.current(connection)[batch.funnel]
-    standing = _standing(connection, batches.deliveries(connection, batch.id))
-    schedule_next(connection, tools, funnel, [(person, person.zone) for person in standing], now_ms)
+    if batch.kind == Kind.LESSON:
+        go_on(connection, tools, batch.funnel, deliveries.of_batch(connection, batch.id), now_ms)
 
 
 def split_off(connection: Connection, batch: Record, ids: Sequence[int], fate: Fate, planned_ms: int) -> None:
@@ -156,7 +153,7 @@ def _differ(
     for fate, theirs in by_fate.items():
         ids = [row.id for row in theirs]
         if fate.state == State.FAILED:
-            batches.set_fate(connection, batch.kind, ids, State.FAILED, fate.reason)
+            deliveries.set_fate(connection, batch.kind, ids, State.FAILED, fate.reason)
             _stop_courses(connection, batch, theirs, fate.reason, now_ms)
         else:
             split_off(connection, batch, ids, fate, now_ms + _wait_ms(fate, batch.retries))
@@ -165,15 +162,8 @@ def _differ(
 def _stop_courses(connection: Connection, batch: Record, rows: Collection[Record], reason: str, now_ms: int) -> None:
     """A lesson that can never arrive pauses its course: nobody is skipped ahead in silence."""
     if batch.kind == Kind.LESSON:
-        ids = [person.id for person in _standing(connection, rows)]
+        ids = [person.id for person in standing(connection, rows)]
         enrollments.set_states(connection, ids, Enrolled.PAUSED, reason, now_ms)
-
-
-def _standing(connection: Connection, rows: Collection[Record]) -> list[Record]:
-    """The active enrollments that still are where these deliveries were planned."""
-    turns = {row.enrollment_id: row.turn for row in rows}
-    people = enrollments.with_subscribers(connection, turns).values()
-    return [person for person in people if person.state == Enrolled.ACTIVE and person.turn == turns[person.id]]
 
 
 def _follow_up(connection: Connection, tools: Tools, name: str, rows: list[Record], now_ms: int) -> None:
@@ -196,11 +186,10 @@ def _follow_up(connection: Connection, tools: Tools, name: str, rows: list[Recor
     other = last if _finish(connection, funnel, ids, last, now_ms) < len(last) else []
     # In the order of the due table's key: it is written page after page.
     if enrollments.add_next(connection, sorted((due for _, due in simple), key=itemgetter(1, 0))) < len(simple):
-        had = enrollments.received(connection, [row.subscriber_id for row, _ in simple])
-        other += [row for row, due in simple if (row.subscriber_id, due[2]) in had]
-    if other:
-        standing = _standing(connection, other)
-        schedule_next(connection, tools, funnel, [(person, person.zone) for person in standing], now_ms)
+        lessons = {lesson_id for _, (_, _, lesson_id, _) in simple}
+        entered = enrollments.entered(connection, lessons, [row.subscriber_id for row, _ in simple])
+        other += [row for row, due in simple if (row.subscriber_id, due[2]) in entered]
+    go_on(connection, tools, name, other, now_ms)
 
 
 def _finish(connection: Connection, funnel: Funnel, ids: Mapping[str, int], rows: list[Record], now_ms: int) -> int:

@@ -8,10 +8,19 @@ from typing import Any
 from sqlalchemy import Connection
 
 from funnel.core import links
-from funnel.core.consent import NOT_MAILED, Enrolled, Suppression, lesson_refusal, notice_refusal
-from funnel.core.delivery import Cause, Fate, Kind, State
+from funnel.core.consent import (
+    NOT_MAILED,
+    RESCHEDULED,
+    Enrolled,
+    Suppression,
+    lesson_refusal,
+    notice_refusal,
+)
+from funnel.core.delivery import NEVER_SENT, Cause, Fate, Kind, State
+from funnel.core.lesson import segment
 from funnel.core.sequence import Funnel
 from funnel.flow import compose, holding, people
+from funnel.flow.course import go_on
 from funnel.flow.holding import Gate
 from funnel.flow.people import Person
 from funnel.flow.settle import postpone, split_off
@@ -19,11 +28,12 @@ from funnel.flow.signup import CONFIRM_MS
 from funnel.flow.tools import Tools
 from funnel.keyring import Unreadable
 from funnel.mail.provider import Mailing
-from funnel.store import batches, enrollments, signups
+from funnel.store import batches, deliveries, enrollments, signups
 from funnel.store.db import share_starts, writing
 from funnel.store.tables import Record
 
 UNREADABLE = "unreadable"
+HAD = "received before"
 UNBUILT = Fate(State.PLANNED, "cannot be built", retry_ms=10 * 60_000)
 NOBODY_LEFT = {"reason": "nobody left to mail"}
 
@@ -55,7 +65,7 @@ def start(tools: Tools, ids: Sequence[int], owner: str, now_ms: int) -> list[Sta
     with writing(tools.engine) as connection:
         share_starts(connection)
         claimed = _claim(connection, tools, ids, owner, now_ms)
-        mailed = _readers(connection, [row for row in claimed if row.kind == Kind.LESSON], now_ms)
+        mailed = _readers(connection, tools, [row for row in claimed if row.kind == Kind.LESSON], now_ms)
         mailed |= _askers(connection, tools, [row for row in claimed if row.kind == Kind.NOTICE], now_ms)
         for row in claimed:
             if not mailed.get(row.id):
@@ -79,11 +89,13 @@ def _claim(connection: Connection, tools: Tools, ids: Sequence[int], owner: str,
     return batches.start(connection, ids, owner, now_ms, tools.lease_ms, tools.provider, held.funnels)
 
 
-def _readers(connection: Connection, claimed: list[Record], now_ms: int) -> dict[int, list[Record]]:
+def _readers(connection: Connection, tools: Tools, claimed: list[Record], now_ms: int) -> dict[int, list[Record]]:
     """batch → the deliveries that may be sent; for the others it is recorded why not."""
-    mailed = defaultdict(list)
+    if not claimed:
+        return {}
+    mailed: dict[int, list[Record]] = {batch.id: [] for batch in claimed}
     refused = defaultdict(list)
-    for row in batches.readers(connection, [batch.id for batch in claimed]) if claimed else ():
+    for row in deliveries.readers(connection, list(mailed)):
         refusal = lesson_refusal(row.subscriber_state, row.enrollment_state, row.turn, row.current_turn)
         if refusal is None and row.wrapped is None:
             refusal = UNREADABLE
@@ -93,12 +105,53 @@ def _readers(connection: Connection, claimed: list[Record], now_ms: int) -> dict
             mailed[row.batch_id].append(row)
     for reason, rows in refused.items():
         _refuse(connection, rows, reason, now_ms)
+    for batch in claimed:
+        if batch.attempt == 1:
+            mailed[batch.id] = _in_their_segment(connection, tools, batch, mailed[batch.id])
+    if deliveries.enter(connection, list(mailed)) < sum(map(len, mailed.values())):
+        for batch in claimed:
+            mailed[batch.id] = _not_had(connection, tools, batch, mailed[batch.id], now_ms)
     return mailed
+
+
+def _in_their_segment(connection: Connection, tools: Tools, batch: Record, rows: list[Record]) -> list[Record]:
+    """Who still belongs to the batch's segment. Whoever has changed since the lesson was scheduled is due again."""
+    found = tools.funnel(connection, batch.revision_id).lesson(tools.lesson_key(connection, batch.lesson_id))
+    assert found is not None, "a revision never changes"
+    source = found[1].source
+    theirs = {
+        (secondary, pace): segment(source, {"secondary": secondary or "", "pace": pace}) == batch.segment
+        for secondary, pace in {(row.secondary, row.pace) for row in rows}
+    }
+    if all(theirs.values()):
+        return rows
+    others = [row.id for row in rows if not theirs[row.secondary, row.pace]]
+    enrollments.restore_due(connection, others)
+    deliveries.take_out(connection, batch.id, others)
+    return [row for row in rows if theirs[row.secondary, row.pace]]
+
+
+def _not_had(connection: Connection, tools: Tools, batch: Record, rows: list[Record], now_ms: int) -> list[Record]:
+    """Who has not had this lesson under another delivery. Whoever has goes on to what comes next."""
+    others = deliveries.refused_by_ledger(connection, [batch.id])
+    had = []
+    for row in rows:
+        if other := others.get(row.id):
+            if other.state in NEVER_SENT:
+                deliveries.take_over(connection, other.id, row.id)
+            elif other.batch_state == State.PLANNED:  # given back, and its reader was rescheduled since
+                deliveries.set_fate(connection, Kind.LESSON, [other.id], State.SKIPPED, RESCHEDULED)
+                deliveries.take_over(connection, other.id, row.id)
+            else:
+                had.append(row)
+    deliveries.set_fate(connection, Kind.LESSON, [row.id for row in had], State.SKIPPED, HAD)
+    go_on(connection, tools, batch.funnel, had, now_ms)
+    return [row for row in rows if row not in had]
 
 
 def _refuse(connection: Connection, rows: list[Record], reason: str, now_ms: int) -> None:
     """Skips these deliveries. A course that stands there is paused: nobody is stranded without a word."""
-    batches.set_fate(connection, Kind.LESSON, [row.id for row in rows], State.SKIPPED, reason)
+    deliveries.set_fate(connection, Kind.LESSON, [row.id for row in rows], State.SKIPPED, reason)
     stuck = [row.enrollment_id for row in rows if row.turn == row.current_turn]
     enrollments.set_states(connection, stuck, Enrolled.PAUSED, NOT_MAILED, now_ms)
 
@@ -106,7 +159,7 @@ def _refuse(connection: Connection, rows: list[Record], reason: str, now_ms: int
 def _askers(connection: Connection, tools: Tools, claimed: list[Record], now_ms: int) -> dict[int, list[Record]]:
     """batch → the notices that may be sent. Their tokens come into being here; only the hashes are stored."""
     mailed = defaultdict(list)
-    for row in batches.notices(connection, [batch.id for batch in claimed]) if claimed else ():
+    for row in deliveries.notices(connection, [batch.id for batch in claimed]) if claimed else ():
         if refusal := _askers_refusal(row, now_ms):
             signups.skip_notice(connection, row.id, refusal)
             continue
@@ -207,7 +260,7 @@ def _leave_out(
         if batch.kind == Kind.LESSON:
             _refuse(connection, gone, UNREADABLE, now_ms)
         else:
-            batches.set_fate(connection, batch.kind, [row.id for row in gone], State.SKIPPED, UNREADABLE)
+            deliveries.set_fate(connection, batch.kind, [row.id for row in gone], State.SKIPPED, UNREADABLE)
         if later:
             split_off(connection, batch, [row.id for row in later], Fate(State.PLANNED, "pace"), now_ms + wait_ms)
         if not others:

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from funnel.core.delivery import Cause, Unknowns
-from funnel.flow.settle import go_on
+from funnel.flow.settle import resume
 from funnel.flow.tools import Tools
-from funnel.store import batches, enrollments
+from funnel.store import batches, deliveries, enrollments
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record, batch
 
@@ -98,7 +98,7 @@ def _decide(tools: Tools, row: Record, cause: Cause, values: dict[str, Any], now
         if not batches.move(connection, row, cause, values):
             return False
         if cause == Cause.ASSUME:
-            go_on(connection, tools, row, now_ms)
+            resume(connection, tools, row, now_ms)
         return True
 
 
@@ -122,9 +122,5 @@ def _unplan(tools: Tools, row: Record) -> None:
     with writing(tools.engine) as connection:
         if not batches.move(connection, row, Cause.SKIP, {"reason": "unplanned"}):
             return
-        restored = [
-            {"due_ms": d.due_ms, "enrollment_id": d.enrollment_id, "lesson_id": d.lesson_id, "turn": d.turn}
-            for d in batches.deliveries(connection, row.id)
-        ]
+        enrollments.restore_due(connection, [each.id for each in deliveries.of_batch(connection, row.id)])
         batches.remove(connection, row.id)
-        enrollments.add_due(connection, restored)

@@ -1,30 +1,17 @@
-"""Batches and deliveries: the ledger of what was planned, started and settled."""
+"""Batches: what was planned, started and settled."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, select, tuple_
 
-from funnel.core.delivery import MOVES, NEVER_SENT, Cause, State
-from funnel.store.bulk import add_many, among
+from funnel.core.delivery import MOVES, Cause, State
+from funnel.store.bulk import among
 from funnel.store.tables import (
     Record,
     batch,
     delivery,
-    enrollment,
-    lesson,
     notice,
-    signup,
-    subscriber,
-    subscriber_key,
-    suppression,
-)
-
-# A lesson that was skipped or failed is taken up anew; any other stays as it is.
-_TAKEN_UP = "ON CONFLICT (subscriber_id, lesson_id) DO UPDATE SET {} WHERE delivery.state IN ({})".format(
-    ", ".join(f"{name} = excluded.{name}" for name in ("enrollment_id", "turn", "batch_id", "position", "due_ms"))
-    + ", state = NULL, reason = NULL",
-    ", ".join(f"'{state}'" for state in sorted(MOVES[Cause.RENEW].befores)),
 )
 
 
@@ -36,15 +23,6 @@ def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, 
     fresh = {"state": State.PLANNED, "attempt": 0, "retries": 0}
     added = connection.execute(batch.insert().returning(batch.c.uid, batch.c.id), [{**fresh, **row} for row in rows])
     return {row.uid: row.id for row in added}
-
-
-def add_deliveries(connection: Connection, columns: Mapping[str, Sequence[int]]) -> int:
-    """Deliveries from columns subscriber_id, lesson_id, enrollment_id, turn, batch_id, position, due_ms.
-
-    A lesson that this subscriber has a delivery of is left alone, unless it was skipped or failed: then it is taken up
-    anew. Returns how many were written.
-    """
-    return add_many(connection, delivery, columns, _TAKEN_UP)
 
 
 def by_id(connection: Connection, batch_id: int) -> Record | None:
@@ -169,89 +147,6 @@ def stale(connection: Connection, before_ms: int) -> Sequence[Record]:
     return connection.execute(found).all()
 
 
-def readers(connection: Connection, batch_ids: Collection[int]) -> Sequence[Record]:
-    """Everything a start must know of the deliveries without a fate of their own, by batch and position.
-
-    Rows of (id, batch_id, position, turn, enrollment_id, subscriber_id, lesson_id), of the enrollment
-    (enrollment_state, current_turn, pattern, pace), of the subscriber (subscriber_state, zone, address_hash, sealed)
-    and of the key (version, wrapped), which are NULL once erased.
-    """
-    joined = (
-        delivery.join(enrollment, enrollment.c.id == delivery.c.enrollment_id)
-        .join(subscriber, subscriber.c.id == delivery.c.subscriber_id)
-        .outerjoin(subscriber_key, subscriber_key.c.subscriber_id == delivery.c.subscriber_id)
-    )
-    own = ("id", "batch_id", "position", "turn", "enrollment_id", "subscriber_id", "lesson_id")
-    columns = (
-        *(delivery.c[name] for name in own),
-        enrollment.c.state.label("enrollment_state"),
-        enrollment.c.turn.label("current_turn"),
-        *(enrollment.c.pattern, enrollment.c.pace),
-        subscriber.c.state.label("subscriber_state"),
-        *(subscriber.c.zone, subscriber.c.address_hash, subscriber.c.sealed),
-        *(subscriber_key.c.version, subscriber_key.c.wrapped),
-    )
-    found = select(*columns).select_from(joined).where(among(connection, delivery.c.batch_id, batch_ids))
-    return connection.execute(
-        found.where(delivery.c.state.is_(None)).order_by(delivery.c.batch_id, delivery.c.position)
-    ).all()
-
-
-def deliveries(connection: Connection, batch_id: int) -> Sequence[Record]:
-    """A batch's deliveries that were not skipped and did not fail, by position."""
-    found = select(delivery).where(delivery.c.batch_id == batch_id)
-    alive = or_(delivery.c.state.is_(None), delivery.c.state.not_in(NEVER_SENT))
-    return connection.execute(found.where(alive).order_by(delivery.c.position)).all()
-
-
-def notices(connection: Connection, batch_ids: Collection[int]) -> Sequence[Record]:
-    """What a start must know of the notices without a fate of their own, by batch and position.
-
-    The notice's columns, its sign-up's state (signup_state), its subscriber's state (subscriber_state), address_hash
-    and sealed, the key's version and wrapped (NULL once erased), and the suppression (suppressed, suppressed_ms).
-    """
-    joined = (
-        notice.join(signup, signup.c.id == notice.c.signup_id)
-        .join(subscriber, subscriber.c.id == notice.c.subscriber_id)
-        .outerjoin(subscriber_key, subscriber_key.c.subscriber_id == notice.c.subscriber_id)
-        .outerjoin(suppression, suppression.c.address_hash == subscriber.c.address_hash)
-    )
-    theirs = (
-        subscriber.c.state.label("subscriber_state"),
-        *(subscriber.c.address_hash, subscriber.c.sealed, subscriber_key.c.version, subscriber_key.c.wrapped),
-        suppression.c.reason.label("suppressed"),
-        suppression.c.at_ms.label("suppressed_ms"),
-    )
-    found = select(notice, signup.c.state.label("signup_state"), *theirs).select_from(joined)
-    found = found.where(among(connection, notice.c.batch_id, batch_ids), notice.c.state.is_(None))
-    return connection.execute(found.order_by(notice.c.batch_id, notice.c.position)).all()
-
-
-def enrolled_in(connection: Connection, batch_ids: Collection[int]) -> set[int]:
-    """The enrollments that have a delivery in these batches."""
-    found = select(delivery.c.enrollment_id).where(among(connection, delivery.c.batch_id, batch_ids))
-    return set(connection.scalars(found))
-
-
-def delivery_by_id(connection: Connection, delivery_id: int) -> Record | None:
-    """A delivery with its funnel, and lesson_key, segment and revision_id unless they have been deleted."""
-    columns = (delivery, enrollment.c.funnel, lesson.c.key.label("lesson_key"), batch.c.segment, batch.c.revision_id)
-    joined = (
-        delivery.join(enrollment, enrollment.c.id == delivery.c.enrollment_id)
-        .outerjoin(lesson, lesson.c.id == delivery.c.lesson_id)
-        .outerjoin(batch, batch.c.id == delivery.c.batch_id)
-    )
-    return connection.execute(select(*columns).select_from(joined).where(delivery.c.id == delivery_id)).one_or_none()
-
-
-def set_fate(connection: Connection, kind: str, ids: Collection[int], state: State, reason: str) -> None:
-    """Gives deliveries or notices a fate of their own."""
-    if ids:
-        table = delivery if kind == "lesson" else notice
-        changed = table.update().where(among(connection, table.c.id, ids))
-        connection.execute(changed.values(state=state, reason=reason))
-
-
 def rebatch(connection: Connection, kind: str, ids: Collection[int], before: int, batch_id: int) -> None:
     """Moves deliveries or notices from one batch to another; they keep their positions."""
     table = delivery if kind == "lesson" else notice
@@ -270,13 +165,6 @@ def remove(connection: Connection, batch_id: int) -> None:
     """Forgets a planned batch and its deliveries; the caller restores their due rows."""
     connection.execute(delivery.delete().where(delivery.c.batch_id == batch_id, delivery.c.state.is_(None)))
     connection.execute(batch.delete().where(batch.c.id == batch_id))
-
-
-def forget_deliveries(connection: Connection, subscriber_id: int) -> None:
-    """Blanks what a subscriber's deliveries tell. The rows stay: the links in old mails go on stopping the notes."""
-    theirs = delivery.update().where(delivery.c.subscriber_id == subscriber_id)
-    blank = {"lesson_id": None, "batch_id": None, "due_ms": 0, "state": State.SKIPPED, "reason": "withdrawn"}
-    connection.execute(theirs.values(blank))
 
 
 def _is(*states: State) -> Any:

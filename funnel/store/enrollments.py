@@ -1,22 +1,20 @@
 """Enrollments and the due table: who is where in which course."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, and_, select, text
 
 from funnel.core.consent import Enrolled
 from funnel.core.delivery import NEVER_SENT
 from funnel.store.bulk import among, run_many
 from funnel.store.db import exclude_starts
-from funnel.store.tables import Record, batch, delivery, due, enrollment, subscriber
+from funnel.store.tables import Record, batch, delivery, due, enrollment, ledger, subscriber
 
 LIVE = (Enrolled.ACTIVE, Enrolled.PAUSED)
 
-_DUE = """due.due_ms, due.lesson_id, enrollment.id, enrollment.turn, enrollment.subscriber_id, enrollment.funnel,
-    enrollment.pattern, enrollment.secondary, enrollment.pace"""
-# The join drops whoever was rescheduled: another row has taken this one's place.
+_DUE = "due.subscriber_id, due.lesson_id, due.enrollment_id, due.turn, due.due_ms, due.pattern, due.secondary, due.pace"
 _TAKE_POSTGRESQL = text(f"""
     WITH taken AS MATERIALIZED (
         SELECT due_ms, enrollment_id, turn FROM due WHERE due_ms <= :now_ms AND NOT lesson_id = ANY(:without)
@@ -24,38 +22,40 @@ _TAKE_POSTGRESQL = text(f"""
     ), gone AS (
         DELETE FROM due USING taken
         WHERE due.due_ms = taken.due_ms AND due.enrollment_id = taken.enrollment_id AND due.turn = taken.turn
-        RETURNING due.due_ms, due.enrollment_id, due.lesson_id, due.turn
+        RETURNING {_DUE}
     )
-    SELECT {_DUE} FROM gone AS due JOIN enrollment ON enrollment.id = due.enrollment_id AND enrollment.turn = due.turn
-    ORDER BY due.due_ms
+    SELECT * FROM gone ORDER BY due_ms
 """)  # noqa: S608 -- constant
 _TAKE_SQLITE = text(f"""
-    SELECT {_DUE} FROM due CROSS JOIN enrollment ON enrollment.id = due.enrollment_id AND enrollment.turn = due.turn
-    WHERE due.due_ms <= :now_ms AND due.lesson_id NOT IN (SELECT value FROM json_each(:without))
-    ORDER BY due.due_ms, due.enrollment_id, due.turn LIMIT :limit
+    SELECT {_DUE} FROM due WHERE due_ms <= :now_ms AND lesson_id NOT IN (SELECT value FROM json_each(:without))
+    ORDER BY due_ms, enrollment_id, turn LIMIT :limit
 """)  # noqa: S608 -- constant
 _DELETE_SQLITE = text("""
     DELETE FROM due WHERE due_ms <= :due_ms AND (due_ms, enrollment_id, turn) <= (:due_ms, :enrollment_id, :turn)
     AND lesson_id NOT IN (SELECT value FROM json_each(:without))
 """)
 _LAST = 2**62  # greater than any id
+# What a due row copies of its enrollment, as it is at that moment.
+_COPIED = ("turn", "subscriber_id", "pattern", "secondary", "pace")
+_COLUMNS = ("due_ms", "lesson_id", "enrollment_id", *_COPIED)
+_ADD = f"INSERT INTO due ({', '.join(_COLUMNS)})"
+_COPY = ", ".join(f"enrollment.{name}" for name in ("id", *_COPIED))
 # A course that was changed meanwhile has a due row of its own; who has had the lesson is left to the caller.
 _STILL_THERE = "enrollment.turn = {turn} AND enrollment.state = 'active'"
 _NOT_HAD = """NOT EXISTS (
-    SELECT 1 FROM delivery WHERE delivery.subscriber_id = enrollment.subscriber_id AND delivery.lesson_id = {lesson})"""
+    SELECT 1 FROM ledger WHERE ledger.subscriber_id = enrollment.subscriber_id AND ledger.lesson_id = {lesson})"""
 _NEXT_SQLITE = f"""
-    INSERT INTO due (due_ms, enrollment_id, lesson_id, turn) SELECT ?2, enrollment.id, ?3, enrollment.turn
-    FROM enrollment WHERE enrollment.id = ?1 AND {_STILL_THERE.format(turn="?4")} AND {_NOT_HAD.format(lesson="?3")}
+    {_ADD} SELECT ?2, ?3, {_COPY} FROM enrollment
+    WHERE enrollment.id = ?1 AND {_STILL_THERE.format(turn="?4")} AND {_NOT_HAD.format(lesson="?3")}
 """  # noqa: S608 -- constant
 _NEXT_POSTGRESQL = f"""
-    INSERT INTO due (due_ms, enrollment_id, lesson_id, turn)
-    SELECT given.due_ms, enrollment.id, given.lesson_id, enrollment.turn
+    {_ADD} SELECT given.due_ms, given.lesson_id, {_COPY}
     FROM given JOIN enrollment ON enrollment.id = given.enrollment_id AND {_STILL_THERE.format(turn="given.turn")}
     WHERE {_NOT_HAD.format(lesson="given.lesson_id")}
 """  # noqa: S608 -- constant
 _FINISH = "UPDATE enrollment SET state = 'finished', reason = NULL, changed_ms = {now_ms}"
-_HAD_ALL = """enrollment.state = 'active' AND {count} = (SELECT count(*) FROM delivery
-    WHERE delivery.subscriber_id = enrollment.subscriber_id AND delivery.lesson_id IN ({lessons}))"""
+_HAD_ALL = """enrollment.state = 'active' AND {count} = (SELECT count(*) FROM ledger
+    WHERE ledger.subscriber_id = enrollment.subscriber_id AND ledger.lesson_id IN ({lessons}))"""
 _FINISH_SQLITE = f"{_FINISH} WHERE id = ? AND turn = ? AND {_HAD_ALL}"
 _FINISH_POSTGRESQL = f"""{_FINISH} FROM given
     WHERE enrollment.id = given.id AND enrollment.turn = given.turn AND {_HAD_ALL}"""
@@ -137,11 +137,23 @@ def with_subscribers(connection: Connection, ids: Collection[int]) -> dict[int, 
     return {row.id: row for row in connection.execute(found.where(among(connection, enrollment.c.id, ids)))}
 
 
-def add_due(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Rows of due_ms, enrollment_id, lesson_id, turn."""
-    listed = list(rows)
+def add_due(connection: Connection, rows: Iterable[tuple[Record, int, int]]) -> None:
+    """Due rows from (enrollment, due_ms, lesson_id)."""
+    listed = [
+        (due_ms, lesson_id, enrolled.id, *(getattr(enrolled, name) for name in _COPIED))
+        for enrolled, due_ms, lesson_id in rows
+    ]
     if listed:
-        connection.execute(due.insert(), listed)
+        connection.execute(due.insert(), [dict(zip(_COLUMNS, row, strict=True)) for row in listed])
+
+
+def restore_due(connection: Connection, delivery_ids: Collection[int]) -> None:
+    """The due rows from which deliveries were planned that nobody has started; whoever was rescheduled has another."""
+    same = and_(enrollment.c.id == delivery.c.enrollment_id, enrollment.c.turn == delivery.c.turn)
+    columns = (delivery.c.due_ms, delivery.c.lesson_id, enrollment.c.id, *(enrollment.c[name] for name in _COPIED))
+    planned = select(*columns).select_from(delivery.join(enrollment, same))
+    planned = planned.where(among(connection, delivery.c.id, delivery_ids))
+    connection.execute(due.insert().from_select(list(_COLUMNS), planned))
 
 
 def add_next(connection: Connection, rows: Sequence[tuple[int, int, int, int]]) -> int:
@@ -179,28 +191,49 @@ def any_due(connection: Connection, now_ms: int, without: Collection[int] = ()) 
 
 
 def take_due(connection: Connection, now_ms: int, limit: int, without: Collection[int] = ()) -> Sequence[Record]:
-    """Removes up to `limit` rows that are due, but for the lessons `without`; returns them with their enrollments.
+    """Removes up to `limit` rows that are due, but for the lessons `without`, and returns them.
 
-    Rows of (due_ms, lesson_id, id, turn, subscriber_id, funnel, pattern, secondary, pace) in order of due_ms; `id` is
-    the enrollment's. Rows of an old turn are dropped. Two planners never take the same row.
+    Rows of (subscriber_id, lesson_id, enrollment_id, turn, due_ms, pattern, secondary, pace) in order of due_ms. Two
+    planners never take the same row. Rows of an old turn are among them: start refuses those.
     """
     if connection.dialect.name == "postgresql":
         asked = {"now_ms": now_ms, "limit": limit, "without": list(without)}
         return connection.execute(_TAKE_POSTGRESQL, asked).all()
     kept = json.dumps(list(without))
     rows = connection.execute(_TAKE_SQLITE, {"now_ms": now_ms, "limit": limit, "without": kept}).all()
-    end = (rows[-1].due_ms, rows[-1].id, rows[-1].turn) if len(rows) == limit else (now_ms, _LAST, _LAST)
+    last = rows[-1] if len(rows) == limit else None
+    end = (last.due_ms, last.enrollment_id, last.turn) if last else (now_ms, _LAST, _LAST)
     gone = {"due_ms": end[0], "enrollment_id": end[1], "turn": end[2], "without": kept}
     connection.execute(_DELETE_SQLITE, gone)
     return rows
 
 
-def received(connection: Connection, subscriber_ids: Collection[int]) -> set[tuple[int, int]]:
-    """(subscriber, lesson) pairs that were handed over or may have been; not what was skipped or failed."""
+def received(
+    connection: Connection, lesson_ids: Collection[int], subscriber_ids: Collection[int]
+) -> set[tuple[int, int]]:
+    """(subscriber, lesson) pairs, of these, that were handed over or may have been.
+
+    Not what was skipped, has failed or was given back.
+    """
+    joined = ledger.join(delivery, delivery.c.id == ledger.c.delivery_id).join(batch, batch.c.id == delivery.c.batch_id)
     arrived = delivery.c.state.is_(None) | delivery.c.state.not_in(NEVER_SENT)
-    found = select(delivery.c.subscriber_id, delivery.c.lesson_id)
-    found = found.where(among(connection, delivery.c.subscriber_id, subscriber_ids), arrived)
+    found = select(ledger.c.subscriber_id, ledger.c.lesson_id).select_from(joined)
+    found = found.where(*_entries(connection, lesson_ids, subscriber_ids), arrived, batch.c.state != "planned")
     return {(row.subscriber_id, row.lesson_id) for row in connection.execute(found)}
+
+
+def entered(
+    connection: Connection, lesson_ids: Collection[int], subscriber_ids: Collection[int]
+) -> set[tuple[int, int]]:
+    """(subscriber, lesson) pairs, of these, that the ledger holds, whatever became of them."""
+    found = select(ledger.c.subscriber_id, ledger.c.lesson_id)
+    rows = connection.execute(found.where(*_entries(connection, lesson_ids, subscriber_ids)))
+    return {(row.subscriber_id, row.lesson_id) for row in rows}
+
+
+def _entries(connection: Connection, lesson_ids: Collection[int], subscriber_ids: Collection[int]) -> tuple[Any, ...]:
+    theirs = among(connection, ledger.c.subscriber_id, subscriber_ids)
+    return among(connection, ledger.c.lesson_id, lesson_ids), theirs
 
 
 def forget_patterns(connection: Connection, subscriber_id: int) -> None:
@@ -209,14 +242,3 @@ def forget_patterns(connection: Connection, subscriber_id: int) -> None:
     connection.execute(due.delete().where(due.c.enrollment_id.in_(own)))
     theirs = (enrollment.c.subscriber_id == subscriber_id) & enrollment.c.state.not_in(LIVE)
     connection.execute(enrollment.update().where(theirs).values(pattern="", secondary=None, reason="withdrawn"))
-
-
-def skip_planned(connection: Connection, enrollment_id: int, reason: str) -> None:
-    """Skips the deliveries of an enrollment that are planned and not started: no batch will take them along."""
-    planned = select(batch.c.id).where(batch.c.state == "planned")
-    waiting = (
-        (delivery.c.enrollment_id == enrollment_id) & delivery.c.state.is_(None) & delivery.c.batch_id.in_(planned)
-    )
-    subscribers = select(enrollment.c.subscriber_id).where(enrollment.c.id == enrollment_id)
-    theirs = delivery.c.subscriber_id.in_(subscribers)
-    connection.execute(delivery.update().where(theirs & waiting).values(state="skipped", reason=reason))

@@ -51,6 +51,12 @@ def lesson_ids(connection: Connection, funnel: str) -> dict[str, int]:
     return {row.key: row.id for row in rows}
 
 
+def lessons(connection: Connection) -> dict[int, tuple[str, str]]:
+    """lesson number → (funnel, key)."""
+    rows = connection.execute(select(lesson.c.id, lesson.c.funnel, lesson.c.key))
+    return {row.id: (row.funnel, row.key) for row in rows}
+
+
 def lessons_of(connection: Connection, funnels: Collection[str]) -> list[int]:
     """The numbers of every lesson of these funnels."""
     if not funnels:

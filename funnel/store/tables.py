@@ -1,42 +1,21 @@
 """Every table. Instants are epoch milliseconds (int); addresses and names are sealed (funnel/keyring.py)."""
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Column,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
-    Row,
     SmallInteger,
     String,
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
 
-# A row of any query, its columns by name.
-Record = Row[Any]
+from funnel.store.schema import COUNTED, Id, Record, metadata, partial
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-# SQLite counts up only a column that is INTEGER to the letter; AUTOINCREMENT, so that no id ever names somebody else.
-Id = BigInteger().with_variant(Integer, "sqlite")
-COUNTED: dict[str, Any] = {"sqlite_autoincrement": True}
-
-
-def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
-    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
-
+__all__ = ["Record", "metadata"]  # everybody's: whoever reads a table reads its records
 
 # An immutable snapshot of one funnel; `content` is compressed JSON, path → base64 of the file.
 revision = Table(
@@ -95,6 +74,7 @@ subscriber_key = Table(
     Column("subscriber_id", BigInteger, primary_key=True, autoincrement=False),
     Column("version", SmallInteger, nullable=False),
     Column("wrapped", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # What somebody asked for, sealed until confirmed.
@@ -142,11 +122,12 @@ enrollment = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
     Index("ix_enrollment_subscriber_id_funnel", "subscriber_id", "funnel"),
-    _partial("uq_enrollment_live", "subscriber_id", "funnel", where="state IN ('active', 'paused')", unique=True),
+    partial("uq_enrollment_live", "subscriber_id", "funnel", where="state IN ('active', 'paused')", unique=True),
     **COUNTED,
 )
 
-# Position in a course. Narrow, read in key order; no other index, no foreign key.
+# Position in a course. Narrow, read in key order; no other index, no foreign key. What plan must know of the enrollment
+# is copied here, so that planning reads nobody's row: a hint that start compares with the truth.
 due = Table(
     "due",
     metadata,
@@ -154,6 +135,10 @@ due = Table(
     Column("enrollment_id", BigInteger, primary_key=True, autoincrement=False),
     Column("lesson_id", BigInteger, nullable=False),
     Column("turn", Integer, primary_key=True, autoincrement=False),
+    Column("subscriber_id", BigInteger, nullable=False),
+    Column("pattern", String(80), nullable=False),
+    Column("secondary", String(80), nullable=True),
+    Column("pace", String(16), nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -186,16 +171,16 @@ batch = Table(
     Column("proven", BigInteger, nullable=False, server_default="0"),
     Column("resent", Integer, nullable=False, server_default="0"),
     Column("seen_ms", BigInteger, nullable=True),
-    _partial("ix_batch_planned", "planned_ms", where="state = 'planned'"),
-    _partial("ix_batch_started", "lease_ms", where="state = 'started'"),
-    _partial("ix_batch_unknown", "started_ms", where="state = 'unknown'"),
-    _partial("ix_batch_proven", "provider", "started_ms", "id", where="proven <> 0"),
-    _partial("ix_batch_settled", "settled_ms", where="settled_ms IS NOT NULL"),
+    partial("ix_batch_planned", "planned_ms", where="state = 'planned'"),
+    partial("ix_batch_started", "lease_ms", where="state = 'started'"),
+    partial("ix_batch_unknown", "started_ms", where="state = 'unknown'"),
+    partial("ix_batch_proven", "provider", "started_ms", "id", where="proven <> 0"),
+    partial("ix_batch_settled", "settled_ms", where="settled_ms IS NOT NULL"),
     **COUNTED,
 )
 
-# One lesson for one subscriber. `state` is set only where it differs from the batch's; `position` is its place in the
-# batch for good; `lesson_id` and `batch_id` are NULL once withdrawn.
+# A lesson planned for a subscriber, in the order of planning. `state` is set only where it differs from the batch's;
+# `position` is its place in the batch for good; `lesson_id` and `batch_id` are NULL once withdrawn.
 delivery = Table(
     "delivery",
     metadata,
@@ -209,9 +194,20 @@ delivery = Table(
     Column("due_ms", BigInteger, nullable=False),
     Column("state", String(16), nullable=True),
     Column("reason", String(80), nullable=True),
-    UniqueConstraint("subscriber_id", "lesson_id"),
     Index("ix_delivery_batch_id_position", "batch_id", "position"),
+    partial("ix_delivery_unsent", "subscriber_id", where="state IN ('failed', 'skipped')"),
     **COUNTED,
+)
+
+# One delivery per lesson and subscriber, for good: nothing is handed over that has not been entered here by its start.
+# By lesson first: a batch is of one lesson, and who is sent it today has joined about when the others have.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("lesson_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("subscriber_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("delivery_id", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # A service mail. Requested with batch_id NULL; planned into a batch by the worker.
@@ -231,7 +227,7 @@ notice = Table(
     Column("expires_ms", BigInteger, nullable=True),
     Column("created_ms", BigInteger, nullable=False),
     Index("ix_notice_batch_id_position", "batch_id", "position"),
-    _partial("ix_notice_requested", "id", where="state = 'requested'"),
+    partial("ix_notice_requested", "id", where="state = 'requested'"),
     **COUNTED,
 )
 
@@ -257,7 +253,7 @@ event = Table(
     Column("received_ms", BigInteger, nullable=False),
     Column("handled_ms", BigInteger, nullable=True),
     UniqueConstraint("batch_id", "position", "attempt", "kind", "at_ms"),
-    _partial("ix_event_new", "id", where="handled_ms IS NULL"),
+    partial("ix_event_new", "id", where="handled_ms IS NULL"),
     **COUNTED,
 )
 

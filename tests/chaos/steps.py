@@ -45,7 +45,7 @@ WORKER: dict[str, Step] = {
     "decide": (sweep, "_decide"),
     "unplan": (sweep, "_unplan"),
     "remove batch": (batches, "remove"),
-    "restore due rows": (enrollments, "add_due"),
+    "restore due rows": (enrollments, "restore_due"),
 }
 
 WEB: dict[str, Step] = {
@@ -61,7 +61,6 @@ WEB: dict[str, Step] = {
     "unsubscribe": (leaving, "unsubscribe"),
     "choose": (course, "choose"),
     "end course": (enrollments, "move"),
-    "skip planned": (enrollments, "skip_planned"),
 }
 
 ROLES = {"worker": WORKER, "web": WEB}

@@ -179,6 +179,11 @@ WEEKDAYS = st.frozensets(st.integers(0, 6), min_size=1)
 WAITS = st.one_of(st.integers(0, 72).map(lambda hours: hours * HOUR_MS), st.integers(1, 9).map(lambda n: n * DAY_MS))
 
 
+def test_no_millisecond_is_lost_and_with_it_a_day() -> None:
+    sunday_free = Timing(0, None, frozenset(range(5)))
+    assert due_ms(2_148_967_253_838, sunday_free, "UTC") == 2_148_967_253_838
+
+
 @given(ZONES, INSTANTS, WAITS, st.one_of(st.none(), HOURS), WEEKDAYS)
 def test_the_due_instant_is_the_one_found_by_walking_the_clock(
     zone: str, read_ms: int, wait_ms: int, at: time | None, days: frozenset[int]

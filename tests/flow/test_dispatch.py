@@ -73,12 +73,12 @@ def test_two_workers_never_start_the_same_batch(world: World) -> None:
 def test_planners_side_by_side_never_take_the_same_row(world: World) -> None:
     with writing(world.tools.engine) as connection:
         ids = [enrollments.add(connection, number, "any", "freeze", None, 0) for number in range(900)]
-        rows = [{"due_ms": id_ % 7, "enrollment_id": id_, "lesson_id": 1, "turn": 1} for id_ in ids]
-        enrollments.add_due(connection, rows)
+        entered = (enrollments.by_id(connection, id_) for id_ in ids)
+        enrollments.add_due(connection, [(one, one.id % 7, 1) for one in entered if one])
 
     def take(_: int) -> list[int]:
         with writing(world.tools.engine) as connection:
-            return [row.id for row in enrollments.take_due(connection, 10, 100)]
+            return [row.enrollment_id for row in enrollments.take_due(connection, 10, 100)]
 
     with ThreadPoolExecutor(4) as pool:
         taken = [id_ for part in pool.map(take, range(12)) for id_ in part]

@@ -8,7 +8,7 @@ import pytest
 
 from funnel.core.consent import Action, Standing
 from funnel.core.delivery import ACCEPTED, Fate, Report, State, Unknowns
-from funnel.flow import course, leaving, plan, settle, signup, start, sweep
+from funnel.flow import course, leaving, plan, signup, start, sweep
 from funnel.flow.people import Request
 from funnel.flow.start import Started
 from funnel.keyring import Keyring
@@ -181,7 +181,7 @@ def test_changing_courses_while_a_refusal_is_settled_leaves_the_new_course_alone
         pytest.skip("one writer at a time: there is no such race")
     world.join(ALICE)
     started = world.start_all()[0]
-    standing = settle._standing
+    standing = course.standing
 
     def racing(*arguments: Any) -> Any:
         found = standing(*arguments)
@@ -189,7 +189,7 @@ def test_changing_courses_while_a_refusal_is_settled_leaves_the_new_course_alone
             pool.submit(course.choose, world.tools, started.rows[0].id, "fight", world.clock()).result(10)
         return found
 
-    monkeypatch.setattr(settle, "_standing", racing)
+    monkeypatch.setattr("funnel.flow.settle.standing", racing)
     report = Report(ACCEPTED, {0: Fate(State.FAILED, "refused (550)")})
     assert world.settle(started, report)
     assert [(row.pattern, row.state) for row in world.rows(enrollment)] == [("freeze", "ended"), ("fight", "active")]

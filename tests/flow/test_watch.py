@@ -11,9 +11,9 @@ from funnel.core.delivery import State
 from funnel.core.schedule import HOUR_MS
 from funnel.flow import holding, leaving, watch
 from funnel.flow.watch import ALLOWANCE, NoMarks
-from funnel.store import enrollments, holds, revisions, volumes
+from funnel.store import holds, revisions, volumes
 from funnel.store.db import reading, writing
-from funnel.store.tables import batch, delivery
+from funnel.store.tables import batch, delivery, due
 from tests.conftest import NAME, NOON_MS, Clock
 from tests.test_bucket import valkey_server
 from tests.world import ALICE, BOB, World
@@ -25,13 +25,9 @@ def add_due(engine: Engine, count: int, due_ms: int, funnel: str = NAME, first: 
     """`count` lessons that are due at that moment."""
     with writing(engine) as connection:
         lesson_id = min(revisions.lesson_ids(connection, funnel).values())
-        enrollments.add_due(
-            connection,
-            (
-                {"due_ms": due_ms, "enrollment_id": number, "lesson_id": lesson_id, "turn": 1}
-                for number in range(first, first + count)
-            ),
-        )
+        row = {"due_ms": due_ms, "lesson_id": lesson_id, "turn": 1, "pattern": "any", "pace": "as-written"}
+        people = ({"enrollment_id": number, "subscriber_id": number} for number in range(first, first + count))
+        connection.execute(due.insert(), [{**row, **person} for person in people])
 
 
 def forecast(engine: Engine, now_ms: int) -> None:

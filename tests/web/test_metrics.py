@@ -66,7 +66,8 @@ def event_row(delay_s: float, ago_s: float, handled: bool) -> dict[str, Any]:
 
 
 def due_row(ago_s: float) -> dict[str, Any]:
-    return {"due_ms": NOON_MS - int(ago_s * 1000), "enrollment_id": next(_counter), "lesson_id": 1, "turn": 1}
+    whose = {"enrollment_id": next(_counter), "subscriber_id": 1, "pattern": "p", "pace": "as-written"}
+    return {"due_ms": NOON_MS - int(ago_s * 1000), "lesson_id": 1, "turn": 1, **whose}
 
 
 def test_only_operators_see_it(site: Site, clock: Clock) -> None:

@@ -32,8 +32,8 @@ def grow(connection: Connection, first: int, count: int) -> None:
     course = {"funnel": NAME, "pattern": "p", "pace": "as-written", "state": "active", "turn": 1}
     course |= {"created_ms": old_ms, "changed_ms": old_ms}
     connection.execute(insert(enrollment), [{"subscriber_id": n, **course} for n in numbers])
-    later = {"due_ms": NOON_MS + DAY_MS, "lesson_id": 1, "turn": 1}
-    connection.execute(insert(due), [{"enrollment_id": n, **later} for n in numbers])
+    later = {"due_ms": NOON_MS + DAY_MS, "lesson_id": 1, "turn": 1, "pattern": "p", "pace": "as-written"}
+    connection.execute(insert(due), [{"enrollment_id": n, "subscriber_id": n, **later} for n in numbers])
 
 
 @pytest.fixture

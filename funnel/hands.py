@@ -154,6 +154,10 @@ class Hands:
                 _end(asked)
                 continue
             await self._free.acquire()
+            if self._resting:  # told to stop while it waited for a hand
+                self._free.release()
+                _end(asked)
+                continue
             found[batch_id] = asked
         return found
 

@@ -353,6 +353,23 @@ def test_a_check_that_breaks_off_sends_nothing_and_leaves_nothing_in_doubt(
     assert gate.handed == []
 
 
+def test_whoever_is_told_to_stop_begins_nothing_more(world: World) -> None:
+    ids, gate = lesson_batches(world, ALICE, BOB, CHARLIE), Gate(width=1)
+
+    async def whole() -> None:
+        busy = hands(world, gate)
+        job = asyncio.create_task(worker.send_batches({"hands": busy}, ids))
+        await asyncio.to_thread(gate.reached.wait, 30)
+        resting = asyncio.create_task(busy.rest())
+        await asyncio.sleep(0)
+        gate.open.set()
+        await asyncio.gather(job, resting)
+
+    asyncio.run(whole())
+    assert sorted(states(world)) == [State.ACCEPTED, State.PLANNED, State.PLANNED]
+    assert len(gate.handed) == 1
+
+
 def test_what_waits_in_the_line_is_not_put_there_again(world: World) -> None:
     ids, gate = lesson_batches(world, ALICE, BOB, CHARLIE), Gate(width=1)
 

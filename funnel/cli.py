@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -79,25 +78,13 @@ def web() -> None:
 
 @main.command(help="Run the worker process.")
 def worker() -> None:
-    from arq.worker import create_worker
-    from redis.exceptions import RedisError
-
-    from funnel.worker import worker_settings
+    from funnel.worker import work
 
     leash.hold()
     settings = load()
     if not settings.redis_url:
         raise SettingsError("The worker needs REDIS_URL; `funnel up` brings a Valkey of its own.")
-    while True:
-        # An error of Redis ends arq's loop for good: begin it anew.
-        asyncio.set_event_loop(asyncio.new_event_loop())
-        try:
-            create_worker(worker_settings(settings.redis_url)).run()
-        except (RedisError, OSError) as error:
-            click.echo(f"Redis does not answer ({type(error).__name__}); trying again.", err=True)
-            time.sleep(1)
-        else:
-            return
+    asyncio.run(work(settings.redis_url))
 
 
 @main.command(name="migrate", help="Bring the database up to date and store the content as a revision.")

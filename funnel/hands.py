@@ -1,4 +1,4 @@
-"""A worker's hands: one thread that writes and builds, and up to 16 that only talk to the provider.
+"""A worker's hands: one thread that writes and builds, and as many that only talk as the provider carries at once.
 
 A batch that has begun is never cut off: an answer that nobody hears would leave its readers in doubt.
 """
@@ -8,25 +8,30 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from itertools import count
 from time import perf_counter
 from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from funnel.answers import Answers, Told, without_mails
 from funnel.core.delivery import Fate, Health, Kind, Report, State
-from funnel.flow.settle import renew, settle
+from funnel.flow.settle import give_back, renew, settle
 from funnel.flow.start import Broken, Started, start
 from funnel.flow.watch import seen_twice
 from funnel.meters import Meters, Step
 from funnel.runtime import Runtime
 from funnel.store.tables import Record
 
-WIDTH = 16
 LONGEST_S = 10.0
+REST_S = 20.0  # for recording, once the last answer is there
+UNRECORDED_PER_HAND = 4  # answers at most; with more, no batch is started
 RECIPIENTS_AT_ONCE = 2_000  # that a start reads in one transaction: others want to write, too
 DOUBLED = Report(Fate(State.PLANNED, "doubled"))
+UNCHECKED = Report(Fate(State.PLANNED, "could not be checked", retry_ms=10_000))
 TOO_LATE = Report(Fate(State.PLANNED, "came too late to its own lease"))
 
 log = structlog.get_logger()
@@ -41,12 +46,14 @@ class Hands:
         self.meters = Meters()
         self.owner = secrets.token_hex(8)
         self._writing = ThreadPoolExecutor(1, "write")
-        self._handing = ThreadPoolExecutor(WIDTH, "hand")
-        self._free = asyncio.Semaphore(WIDTH)
+        self._handing = ThreadPoolExecutor(runtime.provider.width, "hand")
+        self._free = asyncio.Semaphore(runtime.provider.width)
         self._flights: dict[int, Started] = {}
-        self._answers: deque[tuple[Started, Report]] = deque()
+        self._answers = Answers(self._record, self._land)
+        self._starts = count()
+        self._broken: dict[str, list[int]] = {}
+        self._resting = self._behind = False
         self._busy: set[asyncio.Task[None]] = set()
-        self._settling: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -70,23 +77,47 @@ class Hands:
 
     async def begin(self, found: Sequence[Record]) -> None:
         """Begins to send these batches, and does not wait for them."""
+        there = self._flights.keys() | {id_ for id_, asked in self._waiting if not asked.cancelled()}
         for row in found:
-            self._ask(row.id)
+            if row.id not in there:
+                self._ask(row.id)
+
+    async def catch_up(self) -> None:
+        """Renews what could not be renewed in time. To be called before anybody here judges leases."""
+        if self._behind:
+            await self.write(self._renew_all)
 
     async def rest(self) -> None:
-        """Waits for what is in flight, and lets go of everything."""
-        self._waiting.clear()
-        while self._busy:
-            await asyncio.wait(self._busy)
+        """Waits for what is in flight, and a while until it is recorded; then lets go of everything. For good."""
+        self._resting = True
+        while self._waiting:
+            _end(self._waiting.popleft()[1])
+        if self._starting:
+            await asyncio.wait({self._starting})
+        await asyncio.to_thread(self._handing.shutdown)
+        await self._finish(REST_S)
         if self._renewing:
             self._renewing.cancel()
-        self._handing.shutdown()
         self._writing.shutdown()
         self.meters.close()
+
+    async def _finish(self, longest_s: float) -> None:
+        end = perf_counter() + longest_s
+        while self._busy and (left_s := end - perf_counter()) > 0:
+            await asyncio.wait(self._busy, timeout=left_s)
+        if self._broken:
+            with suppress(SQLAlchemyError):
+                await self.write(self._renew_all)
+        self._answers.give_up()
+        for task in self._busy:
+            task.cancel()
 
     def _ask(self, batch_id: int) -> asyncio.Future[None]:
         """Puts a batch in the line. The future ends with its sending; cancelled, it is passed over."""
         asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._resting:
+            _end(asked)
+            return asked
         self._waiting.append((batch_id, asked))
         if self._starting is None or self._starting.done():
             self._starting = self._keep(self._send())
@@ -95,6 +126,7 @@ class Hands:
     async def _send(self) -> None:
         """Starts what waits, as many together as there are free hands; while they start, others get free."""
         while self._waiting:
+            await self._keep_few_open()
             asked = await self._take_hands()
             started = await self._start(list(asked)) if asked else []
             for _ in range(len(asked) - len(started)):
@@ -103,6 +135,12 @@ class Hands:
                 self._keep(self._carry(each, asked.pop(each.batch.id)))
             for nothing in asked.values():
                 _end(nothing)
+
+    async def _keep_few_open(self) -> None:
+        """While answers cannot be recorded, nothing is added to them: what is kept is bounded."""
+        most = UNRECORDED_PER_HAND * self.runtime.provider.width
+        while len(self._answers) >= most and not self._resting:
+            await self._answers.idle(1)
 
     async def _take_hands(self) -> dict[int, asyncio.Future[None]]:
         """Takes a hand for the next batch in the line, and for as many more as are free at this moment."""
@@ -116,22 +154,29 @@ class Hands:
                 _end(asked)
                 continue
             await self._free.acquire()
+            if self._resting:  # told to stop while it waited for a hand
+                self._free.release()
+                _end(asked)
+                continue
             found[batch_id] = asked
         return found
 
     async def _start(self, part: list[int]) -> list[Started]:
+        owner = f"{self.owner}-{next(self._starts)}"  # each start's own, so that it can be taken back alone
         try:
-            found = await self.write(lambda parts, now_ms: start(parts.tools, part, self.owner, now_ms), "start")
-        except Exception as error:  # noqa: BLE001 -- rolled back; it is hinted at again
+            found = await self.write(lambda parts, now_ms: start(parts.tools, part, owner, now_ms), "start")
+        except Exception as error:  # noqa: BLE001 -- it is hinted at again
             log.error("start", batches=part, fault=type(error).__name__)
+            # It may have claimed them all the same, and nobody will hand them over.
+            self._broken[owner] = part
+            self._keep_alive()
             return []
         for each in found:
             if isinstance(each, Broken):
                 log.error("build", batch=each.batch_id, fault=each.fault)
         started = [each for each in found if isinstance(each, Started)]
         self._flights |= {each.batch.id: each for each in started}
-        if started and (self._renewing is None or self._renewing.done()):
-            self._renewing = asyncio.create_task(self._renew())
+        self._keep_alive()
         return started
 
     async def _carry(self, started: Started, asked: asyncio.Future[None]) -> None:
@@ -143,21 +188,26 @@ class Hands:
             report = Report(Fate(State.UNKNOWN, "fault"), health=Health.FAILING)
         finally:
             self._free.release()
-        self._answers.append((started, report))
-        if self._settling is None:
-            self._settling = self._keep(self._settle())
-        await asyncio.shield(self._settling)
+        self._flights[started.batch.id] = without_mails(started)
+        await self._answers.add(started, report)
         _end(asked)
 
     def _hand_over(self, started: Started) -> Report:
-        if self.runtime.now_ms() > started.late_ms:
+        def in_time() -> bool:
+            return self.runtime.now_ms() <= started.late_ms
+
+        if not in_time():
             return TOO_LATE
-        if self._doubled(started):
-            return DOUBLED
+        try:
+            if self._doubled(started):
+                return DOUBLED
+        except Exception as error:  # noqa: BLE001 -- whatever it was, nothing has been sent
+            log.error("double", batch=started.batch.id, fault=type(error).__name__)
+            return UNCHECKED
         provider = self.runtime.provider
         began = perf_counter()
         with self.meters.in_flight():
-            report = provider.hand_over(started.mailing)
+            report = provider.hand_over(replace(started.mailing, in_time=in_time))
         shared = len(started.rows) - len(report.exceptions)
         self.meters.answered(provider.name, report.fate.state, report.health, perf_counter() - began, shared)
         for fate in report.exceptions.values():
@@ -176,43 +226,33 @@ class Hands:
             log.error("the same lesson twice; its funnel is paused until somebody resumes it", batch=row.id)
         return doubled > 0
 
-    async def _settle(self) -> None:
-        """Records every answer that is there, in one transaction; those that come meanwhile make the next one."""
-        try:
-            while answers := list(self._answers):
-                self._answers.clear()
-                try:
-                    await self._settle_these(answers)
-                except Exception:  # noqa: BLE001 -- one of them may be at fault: each for itself
-                    for each in answers:
-                        await self._settle_alone(each)
-        finally:
-            self._settling = None
+    def _record(self, told: Told) -> Awaitable[list[bool]]:
+        return self.write(lambda parts, now_ms: _settle(parts, told, now_ms), "settle")
 
-    async def _settle_these(self, answers: list[tuple[Started, Report]]) -> None:
-        kept = await self.write(lambda parts, now_ms: _settle(parts, answers, now_ms), "settle")
-        for (started, report), counted in zip(answers, kept, strict=True):
-            self._flights.pop(started.batch.id, None)
-            _say(started, report, counted)
+    def _land(self, batch_id: int) -> None:
+        self._flights.pop(batch_id, None)
 
-    async def _settle_alone(self, answer: tuple[Started, Report]) -> None:
-        try:
-            await self._settle_these([answer])
-        except Exception as error:  # noqa: BLE001 -- the lease runs out and the sweep settles it
-            self._flights.pop(answer[0].batch.id, None)
-            log.error("settle", batch=answer[0].batch.id, fault=type(error).__name__)
+    def _keep_alive(self) -> None:
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renew())
 
     async def _renew(self) -> None:
         """Renews every lease in flight, again and again while there are any."""
-        while self._flights:
+        while self._flights or self._broken:
             await asyncio.sleep(self.runtime.tools.lease_ms / 3000)
             try:
                 await self.write(self._renew_all)
-            except SQLAlchemyError as error:  # the next one may succeed; the provider's answer matters more
+            except Exception as error:  # noqa: BLE001 -- the next one may succeed; the answer matters more
+                self._behind = True
                 log.warning("leases not renewed", fault=type(error).__name__)
 
     def _renew_all(self, parts: Runtime, now_ms: int) -> None:
         renew(parts.tools, list(self._flights.values()), now_ms)
+        self._behind = False
+        if broken := dict(self._broken):
+            give_back(parts.tools, [id_ for part in broken.values() for id_ in part], broken.keys(), now_ms)
+            for owner in broken:
+                del self._broken[owner]
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -226,22 +266,10 @@ def _end(asked: asyncio.Future[None]) -> None:
         asked.set_result(None)
 
 
-def _settle(parts: Runtime, answers: list[tuple[Started, Report]], now_ms: int) -> list[bool]:
+def _settle(parts: Runtime, answers: Told, now_ms: int) -> list[bool]:
     kept = settle(parts.tools, answers, now_ms)
     breaker = parts.tools.breaker
     for _, report in answers:
         if breaker.listen(parts.tools.engine, report.health, report.fate.retry_ms, now_ms):
             log.error("provider held", scope=breaker.provider, health=report.health)
     return kept
-
-
-def _say(started: Started, report: Report, counted: bool) -> None:
-    level = log.info if report.fate.state == State.ACCEPTED else log.warning
-    level(
-        "batch",
-        batch=started.batch.id,
-        recipients=len(started.rows),
-        fate=report.fate.state,
-        reason=report.fate.reason,
-        kept=counted,
-    )

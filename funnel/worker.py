@@ -1,18 +1,26 @@
-"""arq settings. Each job is a few lines that call a flow function; ids are all that travels through Redis."""
+"""The worker: it ticks by itself, and arq brings it hints. A job is a few lines; only ids travel through Redis.
+
+SQL alone decides what is sent, so Redis may be away, or hang, for as long as it likes: mail goes on.
+"""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import structlog
 from arq import cron, func
-from arq.connections import ArqRedis, RedisSettings
+from arq.connections import ArqRedis
+from arq.worker import Worker
+from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from funnel import runtime, settings
 from funnel.flow import events, holding, plan, sweep
 from funnel.flow.holding import Gate
+from funnel.flow.sweep import Attention
 from funnel.hands import Hands
 from funnel.runtime import LAST_TICK, NUDGE, Runtime
 from funnel.store import batches
@@ -20,6 +28,10 @@ from funnel.store.db import now_ms as database_now_ms
 from funnel.store.db import reading
 from funnel.store.tables import Record
 
+TICK_S = 1.0
+REDIS_S = 2.0  # for connecting to Redis, and for each of its answers
+PAUSE_S = 1.0  # before Redis is asked again
+PARTING_S = 5.0
 JOB_TIMEOUT_S = 300
 RECIPIENTS_PER_JOB = 1_000
 BATCHES_PER_TICK = 400
@@ -31,10 +43,67 @@ log = structlog.get_logger()
 _C = dict[str, Any]
 
 
-async def tick(ctx: _C) -> None:
-    """Sweeps, plans, and hints at what can be started. Two ticks at once harm nobody: SQL decides."""
-    if not ctx["ticking"].locked():
-        await _tick(ctx, lambda found: _hint(ctx, found))
+async def work(redis_url: str) -> None:
+    """Works until it is told to stop."""
+    stop = asyncio.Event()
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(asked, stop.set)
+    working = asyncio.create_task(live(redis_url))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    working.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+async def live(redis_url: str) -> None:
+    """Works until it is cancelled. What has begun by then is recorded, and nothing is left open."""
+    ctx: _C = {"redis": connect(redis_url), "ticking": asyncio.Lock()}
+    ctx["hands"] = hands = Hands(runtime.assemble(settings.load()))
+    ctx["attention"] = Attention(hands.runtime.tools.lease_ms)
+    if hands.runtime.settings.metrics_port:
+        hands.meters.serve(hands.runtime.settings.metrics_port)
+    tasks = [asyncio.create_task(part(ctx)) for part in (keep_ticking, listen, serve)]
+    try:
+        await asyncio.wait(tasks)
+    finally:
+        await _whole(_end(ctx, tasks))
+
+
+async def _end(ctx: _C, tasks: list[asyncio.Task[None]]) -> None:
+    hands: Hands = ctx["hands"]
+    await _cancel(*tasks)
+    await hands.rest()
+    hands.runtime.close()
+    await ctx["redis"].aclose(close_connection_pool=True)
+
+
+async def keep_ticking(ctx: _C) -> None:
+    """Ticks once a second, whatever becomes of one. Ticks of several workers harm nobody: SQL decides."""
+    clock = asyncio.get_running_loop().time
+    while True:
+        began_s = clock()
+        try:
+            await _tick(ctx, lambda found: _hint(ctx, found))
+        except Exception as error:  # noqa: BLE001 -- the next one may succeed
+            log.error("tick", fault=type(error).__name__)
+        await asyncio.sleep(began_s + TICK_S - clock())
+
+
+async def serve(ctx: _C) -> None:
+    """Does the jobs that come through Redis. Any error of Redis ends arq's loop; it is begun anew, again and again."""
+    while True:
+        arq = _arq(ctx)
+        try:
+            await arq.async_run()
+        except (RedisError, OSError) as error:
+            log.warning("Redis does not answer; going on without", fault=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 -- without arq there are no hints, and the ticks do without
+            log.error("arq", fault=type(error).__name__)
+        finally:
+            await _cancel(*arq.tasks.values())  # a job that is cut off goes back into the queue
+        ctx.pop("hinted", None)  # nobody knows what became of them
+        await asyncio.sleep(PAUSE_S)
 
 
 async def listen(ctx: _C) -> None:
@@ -58,7 +127,8 @@ async def _tick(ctx: _C, begin: Callable[[Sequence[Record]], Awaitable[None]]) -
     hands: Hands = ctx["hands"]
     lock: asyncio.Lock = ctx["ticking"]
     async with lock:
-        if not await hands.write(_look_after, "tick"):
+        await hands.catch_up()
+        if not await hands.write(lambda parts, now_ms: _look_after(parts, ctx["attention"], now_ms), "tick"):
             return
         for _ in range(PLANS_PER_TICK):
             planned = await hands.write(lambda parts, now_ms: plan.plan(parts.tools, now_ms), "plan")
@@ -69,7 +139,7 @@ async def _tick(ctx: _C, begin: Callable[[Sequence[Record]], Awaitable[None]]) -
                 break
 
 
-def _look_after(parts: Runtime, now_ms: int) -> bool:
+def _look_after(parts: Runtime, attention: Attention, now_ms: int) -> bool:
     """Takes in what the provider told, and sweeps. False when this machine's clock cannot be trusted with more."""
     with reading(parts.tools.engine) as connection:
         skew_ms = abs(database_now_ms(connection) - now_ms)
@@ -77,7 +147,8 @@ def _look_after(parts: Runtime, now_ms: int) -> bool:
         log.error("clock differs from the database's; taking no work", skew_ms=skew_ms)
         return False
     events.apply(parts.tools, now_ms)
-    sweep.sweep(parts.tools, now_ms)
+    for row in sweep.sweep(parts.tools, now_ms) if attention.may_judge(now_ms) else ():
+        log.error("counts as sent, though nobody can tell", batch=row.uid, recipients=row.size)
     return True
 
 
@@ -90,6 +161,14 @@ def _startable(parts: Runtime, now_ms: int) -> Sequence[Record]:
 
 
 async def _hint(ctx: _C, found: Sequence[Record]) -> None:
+    """Tells all workers what can be started. When Redis does not answer nobody hears it: this one begins by itself."""
+    try:
+        await _tell(ctx, found)
+    except (RedisError, OSError):
+        await ctx["hands"].begin(found)
+
+
+async def _tell(ctx: _C, found: Sequence[Record]) -> None:
     """A hint lost with Redis is given again in the next slot; one that is still queued is not doubled."""
     redis: ArqRedis = ctx["redis"]
     now_ms = ctx["hands"].runtime.now_ms()
@@ -136,46 +215,69 @@ def _poll(parts: Runtime) -> list[str]:
     return list(poll(parts.tools, parts.suppressions(), parts.now_ms()).faults)
 
 
-async def _startup(ctx: _C) -> None:
-    ctx["hands"] = hands = Hands(runtime.assemble(settings.load()))
-    if hands.runtime.settings.metrics_port:
-        hands.meters.serve(hands.runtime.settings.metrics_port)
-    ctx["ticking"] = asyncio.Lock()
-    ctx["listening"] = asyncio.create_task(listen(ctx))
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Does this to its end, however often we are told to stop meanwhile."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    task.result()
 
 
-async def _shutdown(ctx: _C) -> None:
-    hands: Hands = ctx["hands"]
-    ctx["listening"].cancel()
-    await hands.rest()
-    hands.runtime.close()
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    """Ends tasks that hold nothing of worth; one that does not want to is left behind."""
+    for each in tasks:
+        each.cancel()
+    if tasks:
+        done, _ = await asyncio.wait(tasks, timeout=PARTING_S)
+        for each in done:
+            if not each.cancelled():
+                each.exception()  # has been looked at: asyncio need not complain
+
+
+def connect(url: str) -> ArqRedis:
+    """arq's client, which by itself would wait for an answer for ever. Connects when first used."""
+    pool = ConnectionPool.from_url(url, socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S)
+    return ArqRedis(pool, job_serializer=_to_json, job_deserializer=json.loads)
 
 
 def _to_json(job: dict[str, Any]) -> bytes:
     return json.dumps(job, default=str).encode()
 
 
+def _arq(ctx: _C) -> Worker:
+    """An arq that runs within a worker of ours, which starts, stops and hears signals itself."""
+    return Worker(
+        functions=(func(send_batches, keep_result=0, max_tries=2),),
+        # Each hour, for arq catches up on none that it missed; a pass reads only what is new.
+        cron_jobs=(cron(poll_suppressions, minute=17, keep_result=0, max_tries=1, timeout=JOB_TIMEOUT_S),),
+        redis_pool=ctx["redis"],
+        ctx=ctx,
+        handle_signals=False,
+        job_timeout=JOB_TIMEOUT_S,
+        keep_result=0,
+        max_jobs=24,  # more than there are hands: some wait for theirs
+        poll_delay=0.25,
+        job_serializer=_to_json,  # arq's default is pickle
+        job_deserializer=json.loads,
+        log_results=False,
+    )
+
+
 def worker_settings(redis_url: str) -> type:
-    """What arq runs: a tick each second, and the sending that it hints at."""
+    """For arq's own command line. Its loop never begins: starting up lasts until it is cancelled.
+
+    So nothing that becomes of Redis, or of arq, can end the worker before it has recorded what it knows.
+    """
+
+    async def start_up(_ctx: _C) -> None:
+        await live(redis_url)
 
     class Settings:
-        functions = (func(send_batches, keep_result=0, max_tries=1),)
-        cron_jobs = (
-            cron(tick, second=set(range(60)), keep_result=0, max_tries=1, timeout=JOB_TIMEOUT_S),
-            # Each hour, for arq catches up on none that it missed; a pass reads only what is new.
-            cron(poll_suppressions, minute=17, keep_result=0, max_tries=1, timeout=JOB_TIMEOUT_S),
-        )
-        redis_settings = RedisSettings.from_dsn(redis_url)
-        on_startup = _startup
-        on_shutdown = _shutdown
-        job_timeout = JOB_TIMEOUT_S
-        job_completion_wait = 35  # longer than the provider may take to answer
-        keep_result = 0
-        max_jobs = 24  # more than there are hands, so that a tick always finds room
-        poll_delay = 0.25
-        job_serializer = staticmethod(_to_json)  # arq's default is pickle
-        job_deserializer = staticmethod(json.loads)
-        log_results = False
+        functions = (send_batches,)
+        redis_pool = connect(redis_url)
+        on_startup = start_up
+        job_completion_wait = 1  # with any, SIGTERM is answered in an orderly way; there is no job to wait for
 
     return Settings
 

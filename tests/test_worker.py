@@ -2,25 +2,27 @@
 
 import asyncio
 import dataclasses
+import itertools
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from funnel import settings, worker
+from funnel import answers, settings, worker
 from funnel.bucket import connect
 from funnel.core.delivery import ACCEPTED, Report, State, Unknowns
-from funnel.flow import plan, settle, start
+from funnel.flow import plan, settle, start, sweep
 from funnel.flow.holding import Breaker
 from funnel.flow.start import Started
 from funnel.flow.tools import Tools
 from funnel.hands import TOO_LATE, Hands
 from funnel.mail.provider import Mailing
 from funnel.runtime import Runtime
-from funnel.store.tables import batch
+from funnel.store.tables import batch, due
 from tests.conftest import Clock
-from tests.world import ALICE, BOB, World
+from tests.world import ALICE, BOB, CHARLIE, World
 
 
 class Gate:
@@ -28,13 +30,17 @@ class Gate:
 
     name, batch_size, unknowns = "smtp", 50, Unknowns.POLICY
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 16, *, together: bool = False) -> None:
+        self.width, self.together = width, together
         self.open = threading.Event()
         self.reached = threading.Event()
+        self.all_reached = threading.Barrier(width + 1, timeout=30)
         self.handed: list[str] = []
 
     def hand_over(self, mailing: Mailing) -> Report:
         self.reached.set()
+        if self.together:
+            self.all_reached.wait()
         assert self.open.wait(30)
         self.handed.append(mailing.uid)
         return Report(ACCEPTED)
@@ -96,6 +102,38 @@ def test_an_answer_counts_though_the_lease_could_not_be_renewed(world: World, mo
     assert states(world) == [State.ACCEPTED]
 
 
+def test_a_lease_that_could_not_be_renewed_in_time_is_renewed_before_it_is_judged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, gate = lesson_batches(world, ALICE), Gate()
+    away = threading.Event()
+    away.set()
+
+    def renewing(*arguments: Any) -> list[bool]:
+        if away.is_set():
+            raise OperationalError("BEGIN", {}, Exception("the database is away for a moment"))
+        return settle.renew(*arguments)
+
+    monkeypatch.setattr("funnel.hands.renew", renewing)
+
+    async def whole() -> list[str]:
+        busy = hands(world, gate, lease_ms=300)
+        await busy.begin([row for row in world.rows(batch) if row.id in ids])
+        while not busy._behind:
+            await asyncio.sleep(0.01)
+        away.clear()
+        monkeypatch.setattr(Runtime, "now_ms", staticmethod(lambda: world.clock() + 60_000))
+        await busy.catch_up()
+        sweep.sweep(busy.runtime.tools, Runtime.now_ms())
+        there = states(world)
+        gate.open.set()
+        await busy.rest()
+        return there
+
+    assert asyncio.run(whole()) == [State.STARTED]
+    assert states(world) == [State.ACCEPTED]
+
+
 def test_a_lease_is_renewed_while_the_provider_takes_its_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ids, gate = lesson_batches(world, ALICE), Gate()
     leases = []
@@ -148,6 +186,207 @@ def test_a_start_that_came_too_late_to_its_own_lease_sends_nothing(world: World)
     late = start.start(busy.runtime.tools, ids, busy.owner, Runtime.now_ms() - 8000)
     assert [busy._hand_over(each) for each in late if isinstance(each, Started)] == [TOO_LATE]
     assert gate.handed == []
+
+
+def test_no_more_batches_are_started_than_the_provider_carries_at_once(world: World) -> None:
+    ids, gate = lesson_batches(world, ALICE, BOB, CHARLIE, "dora@example.org"), Gate(width=2, together=True)
+
+    async def whole() -> list[str]:
+        busy = hands(world, gate)
+        job = asyncio.create_task(worker.send_batches({"hands": busy}, ids))
+        await asyncio.to_thread(gate.all_reached.wait)
+        there = states(world)
+        gate.open.set()
+        await asyncio.to_thread(gate.all_reached.wait)
+        await job
+        await busy.rest()
+        return there
+
+    assert sorted(asyncio.run(whole())) == [State.PLANNED] * 2 + [State.STARTED] * 2
+    assert states(world) == [State.ACCEPTED] * 4
+
+
+def test_a_provider_may_ask_again_whether_it_is_in_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, gate = lesson_batches(world, ALICE), Gate()
+    busy, asked = hands(world, gate), []
+
+    def connect_slowly(mailing: Mailing) -> Report:
+        asked.append(mailing.in_time())
+        monkeypatch.setattr(Runtime, "now_ms", staticmethod(lambda: late_ms + 1))
+        asked.append(mailing.in_time())
+        return Report(ACCEPTED)
+
+    monkeypatch.setattr(gate, "hand_over", connect_slowly)
+    [begun] = start.start(busy.runtime.tools, ids, busy.owner, Runtime.now_ms())
+    assert isinstance(begun, Started)
+    late_ms = begun.late_ms
+    busy._hand_over(begun)
+    assert asked == [True, False]
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be recorded is tried again at once."""
+    monkeypatch.setattr(answers, "PAUSES_S", (0.0,) * 9)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, times: int, meanwhile: Callable[..., object] = lambda *_: None) -> None:
+    """The database is away for that many tries to record answers."""
+    left = itertools.count(times, -1)
+
+    def settling(tools: Tools, told: Any, now_ms: int) -> list[bool]:
+        if next(left) > 0:
+            meanwhile(tools, told)
+            raise OperationalError("BEGIN", {}, Exception("the database is away for a moment"))
+        return settle.settle(tools, told, now_ms)
+
+    monkeypatch.setattr("funnel.hands.settle", settling)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_an_answer_waits_for_a_database_that_is_away_for_a_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, gate = lesson_batches(world, ALICE, BOB), Gate()
+    gate.open.set()
+    failing(monkeypatch, 7)
+    busy = hands(world, gate)
+    send(busy, ids)
+    assert states(world) == [State.ACCEPTED] * 2
+    assert (busy._flights, len(busy._answers)) == ({}, 0)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_acceptance_counts_though_the_lease_ran_out_before_it_could_be_recorded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, gate = lesson_batches(world, ALICE), Gate()
+    gate.open.set()
+    seen = []
+
+    def lose(tools: Tools, _told: object) -> None:
+        sweep.sweep(tools, Runtime.now_ms() + 60_000)
+        seen.extend(states(world))
+
+    failing(monkeypatch, 2, lose)
+    send(hands(world, gate), ids)
+    assert seen == [State.UNKNOWN] * 2
+    assert states(world) == [State.ACCEPTED]
+    assert len(world.rows(due)) == 1
+
+
+@pytest.mark.usefixtures("hasty")
+def test_what_can_never_be_recorded_is_given_up_and_holds_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, gate = lesson_batches(world, ALICE), Gate()
+    gate.open.set()
+    failing(monkeypatch, 1_000)
+    busy = hands(world, gate)
+    send(busy, ids)
+    assert states(world) == [State.STARTED]
+    assert (busy._flights, len(busy._answers)) == ({}, 0)
+
+
+def test_a_worker_that_stops_waits_for_the_database_only_so_long(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, gate = lesson_batches(world, ALICE), Gate()
+    gate.open.set()
+    monkeypatch.setattr(answers, "PAUSES_S", (0.0, *(0.1,) * 1_000_000))
+    monkeypatch.setattr("funnel.hands.REST_S", 0.3)
+    monkeypatch.setattr("funnel.hands.LONGEST_S", 0.1)
+    failing(monkeypatch, 1_000_000)
+    send(hands(world, gate), ids)
+    assert states(world) == [State.STARTED]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_while_answers_cannot_be_recorded_no_more_are_kept_than_a_few_and_no_mail_of_theirs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, gate = lesson_batches(world, ALICE, BOB, CHARLIE, "dora@example.org"), Gate(width=1)
+    kept: list[int] = []
+    gate.open.set()
+    monkeypatch.setattr("funnel.hands.UNRECORDED_PER_HAND", 1)
+    monkeypatch.setattr(gate, "hand_over", lambda _: Report(ACCEPTED))
+
+    def look(_tools: Tools, told: Any) -> None:
+        kept.append(states(world).count(State.STARTED))
+        assert not any(started.mailing.recipients for started, _ in told)
+
+    failing(monkeypatch, 6, look)
+    send(hands(world, gate), ids)
+    assert max(kept) <= 2  # one more may have been on its way
+    assert states(world) == [State.ACCEPTED] * 4
+
+
+def test_a_start_that_broke_off_after_it_had_claimed_gives_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, gate = lesson_batches(world, ALICE, BOB), Gate()
+    gate.open.set()
+    calls = itertools.count()
+
+    def breaking(*arguments: Any) -> Any:
+        found = start.start(*arguments)
+        if next(calls) == 0:
+            raise OperationalError("COMMIT", {}, Exception("nobody heard whether it was done"))
+        return found
+
+    monkeypatch.setattr("funnel.hands.start", breaking)
+    send(hands(world, gate), ids)
+    assert states(world) == [State.PLANNED] * 2
+    assert gate.handed == []
+    send(hands(world, gate), ids)
+    assert states(world) == [State.ACCEPTED] * 2
+
+
+def test_a_check_that_breaks_off_sends_nothing_and_leaves_nothing_in_doubt(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, gate = lesson_batches(world, ALICE), Gate()
+    gate.open.set()
+
+    def away(*_: object) -> int:
+        raise OperationalError("SELECT 1", {}, Exception("the database is away for a moment"))
+
+    monkeypatch.setattr("funnel.hands.seen_twice", away)
+    send(hands(world, gate), ids)
+    assert states(world) == [State.PLANNED]
+    assert gate.handed == []
+
+
+def test_whoever_is_told_to_stop_begins_nothing_more(world: World) -> None:
+    ids, gate = lesson_batches(world, ALICE, BOB, CHARLIE), Gate(width=1)
+
+    async def whole() -> None:
+        busy = hands(world, gate)
+        job = asyncio.create_task(worker.send_batches({"hands": busy}, ids))
+        await asyncio.to_thread(gate.reached.wait, 30)
+        resting = asyncio.create_task(busy.rest())
+        await asyncio.sleep(0)
+        gate.open.set()
+        await asyncio.gather(job, resting)
+
+    asyncio.run(whole())
+    assert sorted(states(world)) == [State.ACCEPTED, State.PLANNED, State.PLANNED]
+    assert len(gate.handed) == 1
+
+
+def test_what_waits_in_the_line_is_not_put_there_again(world: World) -> None:
+    ids, gate = lesson_batches(world, ALICE, BOB, CHARLIE), Gate(width=1)
+
+    async def whole() -> int:
+        busy = hands(world, gate)
+        found = [row for row in world.rows(batch) if row.id in ids]
+        for _ in range(20):
+            await busy.begin(found)
+        await asyncio.to_thread(gate.reached.wait, 30)
+        for _ in range(20):
+            await busy.begin(found)
+        waiting = len(busy._waiting)
+        gate.open.set()
+        await busy.rest()
+        return waiting
+
+    assert asyncio.run(whole()) <= 2
 
 
 def send(busy: Hands, ids: list[int]) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from funnel.core.delivery import State, Unknowns
 from funnel.core.schedule import DAY_MS, HOUR_MS
 from funnel.flow import people
-from funnel.flow.sweep import NEIGHBORS_MS, RESEND, unknown_batches
+from funnel.flow.sweep import ASSUMED, RESEND, unknown_batches
 from funnel.flow.tools import Tools
 from funnel.keyring import Unreadable
 from funnel.mail.check import Answer
@@ -29,6 +29,7 @@ SILENCE_MS = 30 * MINUTE_MS
 PUNCTUAL_MS = 5 * MINUTE_MS
 PUNCTUAL_SHARE = 0.95
 SHOWN = 10
+ASSUMED_SHOWN_MS = 7 * DAY_MS
 ALARMS = ("volume:", "double:")
 
 
@@ -201,7 +202,12 @@ def _unknown(connection: Connection, tools: Tools, now_ms: int) -> Iterator[Find
         yield Finding(Level.BAD if waits else Level.WARN, "unknown", about, do)
     if len(rows) > SHOWN:
         yield Finding(Level.BAD, "unknown", f"{len(rows) - SHOWN} more", "`funnel unknown` lists them all.")
-    if not rows:
+    assumed = figures.settled_for(connection, ASSUMED, now_ms - ASSUMED_SHOWN_MS)
+    if assumed.batches:
+        many = f"{assumed.batches:,} batches with {assumed.recipients:,} recipients"
+        says = f"{many} counted as sent in the last {span(ASSUMED_SHOWN_MS)}, though nobody can tell whether they were"
+        yield Finding(Level.BAD, "unknown", says, "Look into the provider's log, and why nobody decided in time.")
+    if not rows and not assumed.batches:
         yield Finding(Level.OK, "unknown", "none")
 
 
@@ -220,9 +226,9 @@ def evidence(connection: Connection, tools: Tools, row: Record, now_ms: int) -> 
     judged_ms = row.started_ms + tools.patience.silence_ms
     if now_ms < judged_ms:
         return f"no event of it yet; its silence is judged at {moment(judged_ms)}", False
-    if batches.heard_around(connection, row.provider, row.started_ms, NEIGHBORS_MS):
+    if batches.heard_around(connection, row):
         return "the webhook told of its neighbors and not of it: handed over once more at the next tick", False
-    return f"the webhook tells nothing of its neighbors either, so its silence means nothing; {end}", True
+    return f"the webhook did not tell of both its neighbors, so its silence means nothing; {end}", True
 
 
 def _webhook(connection: Connection, tools: Tools, around: Around, now_ms: int) -> Finding:

@@ -18,7 +18,7 @@ from funnel.core.sequence import Funnel, Lesson
 from funnel.flow.course import go_on, standing
 from funnel.flow.tools import Tools
 from funnel.store import batches, deliveries, enrollments, revisions
-from funnel.store.db import writing
+from funnel.store.db import reading, writing
 from funnel.store.tables import Record
 
 if TYPE_CHECKING:
@@ -59,6 +59,15 @@ def postpone(tools: Tools, batch: Record, fate: Fate, now_ms: int) -> None:
     """Gives a started batch back, of which nothing was sent."""
     with writing(tools.engine) as connection:
         batches.settle(connection, batch.id, batch.owner, batch.attempt, _values(batch, Report(fate), now_ms))
+
+
+def give_back(tools: Tools, ids: Collection[int], owners: Collection[str], now_ms: int) -> None:
+    """Gives those of the batches back that these owners have claimed; sure to have handed none of them over."""
+    with reading(tools.engine) as connection:
+        found = batches.by_ids(connection, ids)
+    for row in found:
+        if row.owner in owners and row.state == State.STARTED:
+            postpone(tools, row, Fate(State.PLANNED, "its start broke off"), now_ms)
 
 
 def prove(connection: Connection, tools: Tools, proofs: Mapping[int, int], now_ms: int) -> None:

@@ -13,12 +13,37 @@ from funnel.store.db import reading, writing
 from funnel.store.tables import Record, batch
 
 STALE_MS = 10 * 60_000
-NEIGHBORS_MS = 24 * 3_600_000
+SHORT_MS = 3_000  # a busy worker may come that much later than it meant to
+ASSUMED = "assumed: no evidence in time"
 RESEND = "resend"
 
 
-def sweep(tools: Tools, now_ms: int) -> None:
-    """Lost leases become unknown; unknowns settle by evidence or policy; plans that nobody started are undone."""
+class Attention:
+    """Whether a worker may judge the leases of others.
+
+    After a time in which it could not reach the database, perhaps nobody could: whoever holds a lease gets as long as
+    one lasts to renew it, and to record what a provider has answered meanwhile.
+    """
+
+    def __init__(self, lease_ms: int) -> None:
+        self._lease_ms = lease_ms
+        self._last_ms: int | None = None
+        self._since_ms: int | None = None
+
+    def may_judge(self, now_ms: int) -> bool:
+        """To be asked at every tick that reaches the database."""
+        last_ms, self._last_ms = self._last_ms, now_ms
+        # A lease is renewed when a third of it has passed: the rest is what each of them had when the gap began.
+        if last_ms is not None and now_ms - last_ms > max(self._lease_ms * 2 // 3, SHORT_MS):
+            self._since_ms = now_ms
+        return self._since_ms is None or now_ms - self._since_ms >= self._lease_ms
+
+
+def sweep(tools: Tools, now_ms: int) -> Sequence[Record]:
+    """Lost leases become unknown; unknowns settle by evidence or policy; plans that nobody started are undone.
+
+    Returns the batches that from now on count as sent though nobody can tell: somebody should hear of them.
+    """
     with reading(tools.engine) as connection:
         expired = batches.any_expired(connection, now_ms)
     if expired:
@@ -30,11 +55,11 @@ def sweep(tools: Tools, now_ms: int) -> None:
         stale = batches.stale(connection, now_ms - STALE_MS)
     for row in lost:
         _decide(tools, row, Cause.RESEND, _again(now_ms), now_ms)
-    for row in unknown:
-        if row not in lost and row.started_ms <= now_ms - tools.patience.doubt_ms:
-            _decide(tools, row, Cause.ASSUME, _sent("assumed: no evidence in time", now_ms), now_ms)
+    old = [row for row in unknown if row not in lost and row.started_ms <= now_ms - tools.patience.doubt_ms]
+    assumed = [row for row in old if _decide(tools, row, Cause.ASSUME, _sent(ASSUMED, now_ms), now_ms)]
     for row in stale:
         _unplan(tools, row)
+    return assumed
 
 
 def unknown_batches(connection: Connection) -> Sequence[Record]:
@@ -86,9 +111,11 @@ def _was_not_sent(connection: Connection, tools: Tools, row: Record, now_ms: int
         return False  # once more, and never a third time
     if unknowns == Unknowns.POLICY:
         return tools.funnel(connection, row.revision_id).unknown == RESEND
-    # The webhook told of batches around this one, and all this time said nothing of it.
+    # The webhook told of the batches next to this one, and all this time said nothing of it. Only the next ones will
+    # do: one in between that it said nothing of either shows that it was the webhook that was silent. And there must
+    # be one before: a webhook that was set up after this batch tells nothing of it, however healthy it is.
     silent = row.seen_ms is None and row.started_ms <= now_ms - tools.patience.silence_ms
-    return silent and batches.heard_around(connection, row.provider, row.started_ms, NEIGHBORS_MS)
+    return silent and batches.heard_around(connection, row)
 
 
 def _unplan(tools: Tools, row: Record) -> None:

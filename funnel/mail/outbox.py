@@ -8,12 +8,14 @@ from funnel.mail.message import to_mime
 from funnel.mail.provider import Mailing
 
 RETRY_MS = 10_000
+WIDTH = 4  # writing files keeps a processor busy: more would gain nothing
 
 
 class Outbox:
     """Handing over again changes nothing: a file is named for its message, and one that is there stays."""
 
     name = "outbox"
+    width = WIDTH
     unknowns = Unknowns.REPEAT
 
     def __init__(self, folder: Path, batch_size: int) -> None:

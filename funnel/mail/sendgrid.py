@@ -9,15 +9,16 @@ from urllib3.exceptions import ClosedPoolError, EmptyPoolError, HTTPError
 
 from funnel.core.delivery import Report, Unknowns
 from funnel.mail.provider import Mailing
-from funnel.mail.sendgrid_answers import NO_ANSWER, NO_CONNECTION, NO_ROOM, NOT_TRUSTED, read_answer
+from funnel.mail.sendgrid_answers import NO_ANSWER, NO_CONNECTION, NO_ROOM, NOT_TRUSTED, TOO_LATE, read_answer
 from funnel.mail.sendgrid_body import request_body
-from funnel.mail.sendgrid_wire import LIMITS, Limits, NotConnectedError, open_pool
+from funnel.mail.sendgrid_wire import LIMITS, Body, Limits, NotConnectedError, TooLateError, open_pool
 
+WIDTH = 16
 LONGEST_ANSWER = 512 * 1024  # a refusal of 1,000 addresses comes to 250 kB
 
 
 class SendGrid:
-    """Up to `connections` threads hand over at once; others wait for a free connection."""
+    """Up to `width` threads hand over at once, each on a connection of its own; any others wait for a free one."""
 
     name = "sendgrid"
     unknowns = Unknowns.EVIDENCE
@@ -27,13 +28,14 @@ class SendGrid:
         key: str,
         url: str,
         batch_size: int,
-        connections: int = 16,
+        width: int = WIDTH,
         limits: Limits = LIMITS,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         if not (key.isascii() and key.isprintable()):
             raise ValueError("the key holds characters that no key has")  # http.client would quote it
         self.batch_size = batch_size
+        self.width = width
         self._wait_s = limits.connect
         self._path = f"{urlsplit(url).path}/v3/mail/send"
         self._headers = {
@@ -42,14 +44,16 @@ class SendGrid:
             "Accept": "application/json",
             "Accept-Encoding": "identity",
         }
-        self._pool = open_pool(url, tls, connections, limits)
+        self._pool = open_pool(url, tls, width, limits)
 
     def hand_over(self, mailing: Mailing) -> Report:
-        body = request_body(mailing)
+        body = Body(request_body(mailing), mailing.in_time)
         try:
             answer, said = self._post(body)
         except (EmptyPoolError, ClosedPoolError):
             return NO_ROOM
+        except TooLateError:
+            return TOO_LATE
         except NotConnectedError as error:
             return NOT_TRUSTED if _is_distrust(error.__cause__) else NO_CONNECTION
         except (HTTPError, HTTPException, OSError, ValueError):
@@ -62,12 +66,12 @@ class SendGrid:
     def close(self) -> None:
         self._pool.close()
 
-    def _post(self, body: bytes) -> tuple[BaseHTTPResponse, bytes]:
+    def _post(self, body: Body) -> tuple[BaseHTTPResponse, bytes]:
         """The answer and its body, which is cut when it is longer than LONGEST_ANSWER."""
         answer = self._pool.urlopen(
             "POST",
             self._path,
-            body=body,
+            body=body,  # type: ignore[arg-type]  # which our own connection unpacks
             headers=self._headers,
             redirect=False,
             pool_timeout=self._wait_s,

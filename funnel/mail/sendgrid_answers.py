@@ -47,6 +47,7 @@ MEANINGS: dict[int, Meaning] = {
 
 NO_ROOM = Report(Fate(State.PLANNED, "every connection is busy", retry_ms=SOON_MS))
 NO_CONNECTION = Report(Fate(State.PLANNED, "no connection", retry_ms=SOON_MS), health=Health.FAILING)
+TOO_LATE = Report(Fate(State.PLANNED, "connected too late", retry_ms=SOON_MS), health=Health.FAILING)
 NOT_TRUSTED = Report(Fate(State.PLANNED, "certificate not trusted", retry_ms=LATER_MS), health=Health.FAILING)
 NO_ANSWER = Report(Fate(State.UNKNOWN, "no answer"), health=Health.FAILING)
 

@@ -8,6 +8,7 @@ import io
 import logging
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPResponse
@@ -39,8 +40,23 @@ class Limits:
 LIMITS = Limits()
 
 
+@dataclass(frozen=True)
+class Body:
+    """What a request carries, and whether there is still time to send it: asked once its connection stands.
+
+    The system's own look-up of a name has no limit that we could set.
+    """
+
+    content: bytes
+    in_time: Callable[[], bool]
+
+
 class NotConnectedError(Exception):
     """There was no connection, and nothing was sent. The cause tells why."""
+
+
+class TooLateError(Exception):
+    """There was a connection, but no time left to begin. Nothing was sent."""
 
 
 class BrokenAnswerError(OSError):
@@ -80,10 +96,13 @@ class _Connection(HTTPConnection):
             self.close()
         if self.is_closed:
             self.connect()
+        body: Body = options["body"]
+        if not body.in_time():
+            raise TooLateError
         self.timeout = self._limits.write
         if self.sock is not None:
             self.sock.settimeout(self.timeout)
-        super().request(*args, **options)
+        super().request(*args, **{**options, "body": body.content})
 
     def getresponse(self) -> Any:
         # By now the pool has set `timeout` to what is left for the answer.

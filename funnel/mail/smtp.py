@@ -23,8 +23,8 @@ _LOGIN_REFUSED = Fate(State.PLANNED, "login refused", retry_ms=LATER_MS)
 class Smtp:
     """A server named by smtp://user:password@host:port.
 
-    At most `connections` are open at once; a thread waits for a free one. Each carries at most `limit` messages: many
-    servers want no more than 100. A server has `read_s` seconds for an answer.
+    At most `connections` are open at once, one for each thread that hands over. Each carries at most `limit` messages:
+    many servers want no more than 100. A server has `read_s` seconds for an answer.
     """
 
     name = "smtp"
@@ -44,6 +44,7 @@ class Smtp:
         self._host, self._port = parts.hostname or "", parts.port or 587
         self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
         self._tls = tls or ssl.create_default_context()
+        self.width = connections
         self._limit, self._read_s = limit, read_s
         self._own_name: str | None = None
         # Last in, first out: what is open is used before more is opened.

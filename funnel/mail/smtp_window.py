@@ -11,11 +11,16 @@ from funnel.mail.smtp_session import Broken, Opened, Opening, Session, opening
 SOON_MS = 30_000
 LATER_MS = 15 * 60_000
 NO_CONNECTION = Fate(State.PLANNED, "connection", retry_ms=SOON_MS)
+TOO_LATE = Fate(State.PLANNED, "connected too late", retry_ms=SOON_MS)
 SENDER_REFUSED = Fate(State.PLANNED, "sender refused", retry_ms=LATER_MS)
 BUSY = Fate(State.PLANNED, "server busy", retry_ms=SOON_MS)
 NO_ADDRESS = Fate(State.FAILED, "not an address")
 _IN_DOUBT = Fate(State.UNKNOWN, "connection")
 _SPEAKABLE = re.compile(r"[!-;=?-~]+")
+
+
+class TooLate(Exception):
+    """The server is ready for the first message, but no time is left to begin."""
 
 
 class Window:
@@ -26,6 +31,7 @@ class Window:
         self._messages: dict[int, list[bytes]] = {}
         self._fates: dict[int, Fate] = {}
         self._rest, self._health = ACCEPTED, Health.FINE
+        self._in_time, self._begun = mailing.in_time, False
         # All before a word is said: half as dear as one by one, with the processor's caches cold from each wait.
         parts = Writer(mailing).parts
         for place, one in enumerate(self._recipients):
@@ -46,6 +52,10 @@ class Window:
             # With nothing in doubt, a connection that had worked may be replaced: servers end those that idle.
             if _IN_DOUBT in self._fates.values() or not session.settled:
                 self.stop(NO_CONNECTION, Health.FAILING)
+            return False
+        except TooLate:
+            session.close()  # in the midst of a message that has no byte yet: the server forgets it
+            self.stop(TOO_LATE, Health.FAILING)
             return False
         except BaseException:
             session.close()
@@ -83,6 +93,9 @@ class Window:
 
     def _deliver(self, session: Session) -> bool:
         """Sends the next message. Whether the one behind it was asked for in the same breath."""
+        if not self._begun and not self._in_time():
+            raise TooLate
+        self._begun = True
         place = self.waiting.popleft()
         message = self._messages.pop(place)
         following = self._opening() if self.waiting and session.room > 1 else None

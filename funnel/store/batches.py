@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, select, tuple_
 
 from funnel.core.delivery import MOVES, Cause, State
 from funnel.store.bulk import among
@@ -123,12 +123,20 @@ def unknown(connection: Connection) -> Sequence[Record]:
     return connection.execute(select(batch).where(_is(State.UNKNOWN)).order_by(batch.c.started_ms)).all()
 
 
-def heard_around(connection: Connection, provider: str, started_ms: int, window_ms: int) -> bool:
-    """Whether events came of batches of this provider that started before and after, each within `window_ms`."""
-    heard = select(batch.c.id).where(batch.c.seen_ms.is_not(None), batch.c.provider == provider)
-    before = batch.c.started_ms.between(started_ms - window_ms, started_ms - 1)
-    later = batch.c.started_ms.between(started_ms + 1, started_ms + window_ms)
-    return all(connection.scalar(heard.where(side).limit(1)) is not None for side in (before, later))
+def heard_around(connection: Connection, row: Record) -> bool:
+    """Whether events came of this batch's neighbors: the nearest before it and the nearest after it, by their start,
+    of those that the same provider is known to have accepted, however far away.
+    """
+    # Written out, not as a parameter: only so does the partial index serve.
+    accepted = and_(batch.c.provider == row.provider, batch.c.proven != literal_column("0"))
+    place, own = tuple_(batch.c.started_ms, batch.c.id), tuple_(row.started_ms, row.id)
+    before = select(batch.c.seen_ms).where(accepted, place < own)
+    after = select(batch.c.seen_ms).where(accepted, place > own)
+    nearest = (
+        before.order_by(batch.c.started_ms.desc(), batch.c.id.desc()),
+        after.order_by(batch.c.started_ms, batch.c.id),
+    )
+    return all(connection.scalar(found.limit(1)) is not None for found in nearest)
 
 
 def stale(connection: Connection, before_ms: int) -> Sequence[Record]:

@@ -15,6 +15,14 @@ from sqlalchemy.engine import make_url
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 16_384  # a planning of 20,000 touches that much; SQLite's own 2 MB would be written out half-way
+# libpq's own names; without them a server that has gone is waited for until the system gives up, a quarter of an hour.
+PATIENCE: dict[str, Any] = {
+    "connect_timeout": 10,  # seconds, as the next three
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
 _STARTS = 0x66756E6E656C  # any number that nobody else locks by
 
 
@@ -23,7 +31,9 @@ def open_engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() in ("postgres", "postgresql"):
         driver = parsed.set(drivername="postgresql+psycopg")
-        engine = create_engine(driver, pool_pre_ping=True, pool_size=8, pool_use_lifo=True, hide_parameters=True)
+        patience = {name: limit for name, limit in PATIENCE.items() if name not in parsed.query}
+        options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 8, "pool_use_lifo": True}
+        engine = create_engine(driver, **options, hide_parameters=True, connect_args=patience)
         event.listen(engine, "connect", _prepare_postgresql)
         return engine
     engine = create_engine(parsed, pool_size=8, max_overflow=40, pool_use_lifo=True, hide_parameters=True)

@@ -23,6 +23,13 @@ class Backlog(NamedTuple):
     oldest_ms: int | None
 
 
+class Settled(NamedTuple):
+    """Batches, and the recipients planned into them."""
+
+    batches: int
+    recipients: int
+
+
 class Open(NamedTuple):
     """Batches in a state, the recipients planned into them, and when the oldest of them was planned."""
 
@@ -70,6 +77,13 @@ def settled(connection: Connection, since_ms: int, lately_ms: int, bounds_ms: Se
     sums = (func.sum(found.c.size).label("recipients"), func.sum(found.c.size * late_ms).label("late_ms"))
     # By place, not by name: PostgreSQL does not see that two expressions with parameters are the same one.
     return list(connection.execute(select(*groups, *sums).group_by(*map(literal_column, "12345"))))
+
+
+def settled_for(connection: Connection, reason: str, since_ms: int) -> Settled:
+    """The batches settled since then for this reason, at most the newest SETTLED_AT_MOST."""
+    newest = select(batch.c.size).where(batch.c.settled_ms >= since_ms, batch.c.reason == reason)
+    found = newest.order_by(batch.c.settled_ms.desc()).limit(SETTLED_AT_MOST).subquery()
+    return Settled(*connection.execute(select(func.count(), func.coalesce(func.sum(found.c.size), 0))).one())
 
 
 def events_waiting(connection: Connection) -> Backlog:

@@ -174,7 +174,7 @@ batch = Table(
     partial("ix_batch_planned", "planned_ms", where="state = 'planned'"),
     partial("ix_batch_started", "lease_ms", where="state = 'started'"),
     partial("ix_batch_unknown", "started_ms", where="state = 'unknown'"),
-    partial("ix_batch_seen", "started_ms", where="seen_ms IS NOT NULL"),
+    partial("ix_batch_proven", "provider", "started_ms", "id", where="proven <> 0"),
     partial("ix_batch_settled", "settled_ms", where="settled_ms IS NOT NULL"),
     **COUNTED,
 )

@@ -235,6 +235,16 @@ def test_what_the_sweep_will_settle_waits_for_nobody(
     assert state == ("planned" if again else "unknown")
 
 
+def test_what_counted_as_sent_without_any_evidence_stays_in_sight_for_a_week(world: World) -> None:
+    old = {"provider": "smtp", "revision_id": world.revision_id(), "started_ms": NOON_MS - 73 * HOUR_MS}
+    store(world.tools, batch, batch_row("unknown", 40, **old), batch_row("unknown", 2, **old))
+    tools = by_policy(world.tools)
+    sweep.sweep(tools, NOON_MS)
+    found = the("unknown", look(tools))
+    assert (found.level, "2 batches with 42 recipients" in found.says) == (BAD, True)
+    assert the("unknown", look(tools, NOON_MS + 8 * DAY_MS)).level == OK
+
+
 def test_what_may_be_repeated_is_no_trouble(world: World) -> None:
     store(
         world.tools, batch, batch_row("unknown", provider="outbox", started_ms=NOON_MS, revision_id=world.revision_id())

@@ -1,9 +1,11 @@
 """What may have been handed over is settled by evidence, then by a declared policy, and never sent again blindly."""
 
 import dataclasses
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
+from sqlalchemy.event import listen, remove
 
 from funnel.core.delivery import ACCEPTED, Cause, Fate, Report, State, Unknowns, bit
 from funnel.core.sequence import Funnel
@@ -11,6 +13,7 @@ from funnel.flow import plan, settle, sweep
 from funnel.flow.holding import Breaker
 from funnel.flow.start import Started
 from funnel.flow.tools import Tools
+from funnel.store import batches
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record, batch, delivery, due, enrollment
 from tests.flow.test_course import subjects
@@ -46,7 +49,7 @@ def hear_of(world: World, row: Record, attempt: int = 1) -> None:
 
 
 def surround(world: World) -> Started:
-    """Alice's batch is lost; the webhook tells of Bob's before it and of Charlie's after it."""
+    """Alice's batch is lost; the webhook tells of all that was sent before it and after it, to Bob and to Charlie."""
     world.join(BOB)
     world.work()
     world.clock.forward(seconds=5)
@@ -54,10 +57,28 @@ def surround(world: World) -> Started:
     world.clock.forward(seconds=5)
     world.join(CHARLIE)
     world.work()
-    for row in lessons(world):
-        if row.id != lost.batch.id:
-            hear_of(world, row)
+    for row in neighbors(world, lost):
+        hear_of(world, row)
     return lost
+
+
+def neighbors(world: World, lost: Started) -> list[Record]:
+    """Every other batch that was handed over, notices too, in the order of their start."""
+    rows = [row for row in world.rows(batch) if row.id != lost.batch.id and row.started_ms]
+    return sorted(rows, key=lambda row: (row.started_ms, row.id))
+
+
+def nearest(world: World, lost: Started) -> tuple[Record, Record]:
+    """The last batch before the lost one, and the first after it."""
+    rows = neighbors(world, lost)
+    own = (lost.batch.started_ms, lost.batch.id)
+    earlier = [row for row in rows if (row.started_ms, row.id) < own]
+    return earlier[-1], rows[len(earlier)]
+
+
+def change(world: World, row: Record, **values: object) -> None:
+    with writing(world.tools.engine) as connection:
+        connection.execute(update(batch).where(batch.c.id == row.id).values(values))
 
 
 def state_of(world: World, started: Started) -> str:
@@ -76,20 +97,101 @@ def test_silence_of_a_healthy_webhook_sends_the_same_messages_once_more(world: W
     assert [to.message_id for to in again.mailing.recipients] == [to.message_id for to in lost.mailing.recipients]
 
 
-@pytest.mark.parametrize("told", [[], [BOB], [CHARLIE]], ids=["nobody", "before", "after"])
-def test_silence_says_nothing_unless_the_webhook_told_of_batches_before_and_after(
-    world: World, told: list[str]
+@pytest.mark.parametrize("silent", [(0,), (1,), (0, 1)], ids=["before", "after", "both"])
+def test_silence_says_nothing_unless_the_webhook_told_of_the_batches_next_to_it(
+    world: World, silent: tuple[int, ...]
 ) -> None:
     lost = surround(world)
-    silent = {row.subscriber_id: row.batch_id for row in world.rows(delivery)}
-    names = {BOB: 1, ALICE: 2, CHARLIE: 3}
-    with writing(world.tools.engine) as connection:
-        for address in {BOB, CHARLIE} - set(told):
-            unheard = update(batch).where(batch.c.id == silent[names[address]])
-            connection.execute(unheard.values(seen_ms=None))
+    for side in silent:
+        change(world, nearest(world, lost)[side], seen_ms=None)
     world.clock.forward(hours=24)
     sweep.sweep(world.tools, world.clock())
     assert state_of(world, lost) == State.UNKNOWN
+
+
+@pytest.mark.parametrize("side", [0, 1], ids=["before", "after"])
+def test_what_was_not_accepted_itself_tells_nothing_of_the_webhook(world: World, side: int) -> None:
+    lost = surround(world)
+    change(world, nearest(world, lost)[side], seen_ms=None, proven=0, state="unknown", resent=1)
+    world.clock.forward(hours=6.1)
+    sweep.sweep(world.tools, world.clock())
+    assert state_of(world, lost) == State.PLANNED
+
+
+def test_the_first_batch_after_quiet_days_settles_by_evidence_too(world: World) -> None:
+    world.join(BOB)
+    world.work()
+    world.clock.forward(days=30)
+    world.sign_up(ALICE)  # … whose confirm mail is the batch that is lost
+    lost = world.start_all()[-1]
+    world.settle(lost, LOST)
+    world.clock.forward(hours=70)
+    world.sign_up(CHARLIE)
+    world.work()
+    assert state_of(world, lost) == State.UNKNOWN
+    for row in neighbors(world, lost):
+        hear_of(world, row)
+    sweep.sweep(world.tools, world.clock())
+    assert state_of(world, lost) == State.PLANNED
+
+
+def test_the_very_first_batch_waits_for_a_person_for_its_webhook_may_be_younger(world: World) -> None:
+    world.sign_up(ALICE)
+    lost = world.start_all()[0]
+    world.settle(lost, LOST)
+    for address in (BOB, CHARLIE):
+        world.clock.forward(seconds=5)
+        world.sign_up(address)
+        world.work()
+    for row in neighbors(world, lost):
+        hear_of(world, row)
+    world.clock.forward(hours=71)
+    sweep.sweep(world.tools, world.clock())
+    assert state_of(world, lost) == State.UNKNOWN
+
+
+def test_a_batch_of_another_provider_is_nobodys_neighbor(world: World) -> None:
+    lost = surround(world)
+    change(world, nearest(world, lost)[0], provider="smtp", seen_ms=None)
+    world.clock.forward(hours=6.1)
+    sweep.sweep(world.tools, world.clock())
+    assert state_of(world, lost) == State.PLANNED
+
+
+def test_the_neighbors_are_found_by_key_however_much_has_been_sent(world: World) -> None:
+    engine, lost = world.tools.engine, surround(world)
+    old = {
+        "planned_ms": 1,
+        "started_ms": 1,
+        "settled_ms": 1,
+        "proven": 2,
+        "provider": "smtp",
+        "state": "accepted",
+        "revision_id": "r",
+    }
+    same = {"kind": "lesson", "funnel": "f", "segment": "", "attempt": 1, "retries": 0}
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        if statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    with writing(engine) as connection:
+        connection.execute(batch.insert(), [{"uid": f"old-{number}", **old, **same} for number in range(5_000)])
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE"))
+    listen(engine, "before_cursor_execute", note)
+    with reading(engine) as connection:
+        assert batches.heard_around(connection, lost.batch)
+    remove(engine, "before_cursor_execute", note)
+    how = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
+    with reading(engine) as connection:
+        plans = [str(connection.exec_driver_sql(how + each, given).all()) for each, given in asked]
+    assert len(plans) == 2
+    for found in plans:
+        assert "ix_batch_proven" in found
+        assert "sort" not in found.lower()
+        assert "TEMP B-TREE" not in found
 
 
 def test_a_second_silence_waits_for_a_person_and_then_counts_as_sent(world: World) -> None:
@@ -102,8 +204,36 @@ def test_a_second_silence_waits_for_a_person_and_then_counts_as_sent(world: Worl
         sweep.sweep(world.tools, world.clock())
         assert state_of(world, lost) == State.UNKNOWN
     world.clock.forward(hours=2)
-    sweep.sweep(world.tools, world.clock())
+    assert [row.id for row in sweep.sweep(world.tools, world.clock())] == [lost.batch.id]
     assert state_of(world, lost) == State.ACCEPTED
+    assert list(sweep.sweep(world.tools, world.clock())) == []
+
+
+LEASE_MS = 15_000
+
+
+@pytest.mark.parametrize(
+    ("ticks_s", "may"),
+    [
+        ([0], True),
+        ([0, 1, 2, 5], True),
+        ([0, 10], True),
+        ([0, 11], False),
+        ([0, 11, 12, 20, 25], False),
+        ([0, 11, 12, 20, 26], True),
+        ([0, 11, 20, 31, 35], False),
+    ],
+)
+def test_whoever_could_not_reach_the_database_gives_the_others_time_before_judging_their_leases(
+    ticks_s: list[int], may: bool
+) -> None:
+    attention = sweep.Attention(LEASE_MS)
+    assert [attention.may_judge(at_s * 1000) for at_s in ticks_s][-1] == may
+
+
+def test_a_short_lease_is_judged_all_the_same() -> None:
+    attention = sweep.Attention(1_000)
+    assert all(attention.may_judge(at_ms) for at_ms in range(0, 30_000, 1_500))
 
 
 def test_one_event_proves_the_whole_batch_and_its_readers_go_on(world: World) -> None:

@@ -1,5 +1,8 @@
 """The shipped mails, compiled once, and the people they go to."""
 
+import socket
+from typing import Any
+
 import pytest
 from sqlalchemy import create_engine
 
@@ -38,3 +41,16 @@ def notices(desk: Tools, funnel: Funnel) -> dict[str, Template]:
 def mailing(lessons: dict[tuple[str, str], Template], funnel: Funnel) -> Mailing:
     """A real lesson on its way to Alice, Bob and Charlie."""
     return letters.mailing(lessons["fight-meet", ""], funnel)
+
+
+def look_up_slowly(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names that have been looked up from now on: a clock that a look-up moves."""
+    looked_up: list[str] = []
+    look_up = socket.getaddrinfo
+
+    def slowly(host: str, *others: Any, **more: Any) -> Any:
+        looked_up.append(host)
+        return look_up(host, *others, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    return looked_up

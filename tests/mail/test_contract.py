@@ -4,8 +4,9 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Barrier
 
 import orjson
 import pytest
@@ -126,6 +127,22 @@ def test_several_threads_hand_over_at_once(case: Case, mailing: Mailing, funnel:
     wanted = {address: mail for one in batches for address, mail in letters.expected(one).items()}
     assert len(came) == len(wanted) == 36
     assert {address: mail.text for address, mail in came} == {address: mail.text for address, mail in wanted.items()}
+
+
+def test_as_many_threads_as_it_is_wide_never_wait_for_one_another(case: Case, mailing: Mailing) -> None:
+    """Each waits until all of them are about to send: were they to share connections, nobody would come that far."""
+    width = case.provider.width
+    if case.provider.name == "outbox":
+        return  # it connects to nobody, and never asks
+    together = Barrier(width, timeout=20)
+
+    def in_time() -> bool:
+        together.wait()
+        return True
+
+    with ThreadPoolExecutor(width) as pool:
+        reports = list(pool.map(case.provider.hand_over, [replace(mailing, in_time=in_time)] * width))
+    assert {report.fate.state for report in reports} == {State.ACCEPTED}
 
 
 def test_nothing_but_the_mail_reaches_the_provider(case: Case, mailing: Mailing) -> None:

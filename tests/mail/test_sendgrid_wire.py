@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -14,9 +16,10 @@ import trustme
 from funnel.core.delivery import State
 from funnel.mail.provider import Mailing
 from funnel.mail.sendgrid import SendGrid
-from funnel.mail.sendgrid_answers import NO_ANSWER, NO_CONNECTION, NO_ROOM, NOT_TRUSTED
+from funnel.mail.sendgrid_answers import NO_ANSWER, NO_CONNECTION, NO_ROOM, NOT_TRUSTED, TOO_LATE
 from funnel.mail.sendgrid_wire import Limits
 from tests.fakes.sendgrid import Answer, Delay, FakeSendGrid
+from tests.mail.conftest import look_up_slowly
 
 KEY = "SG.a-key-that-stays-here"
 HASTY = Limits(connect=1, write=1, answer=0.3)
@@ -256,7 +259,7 @@ def test_a_connection_that_was_idle_for_long_is_not_used_again(mailing: Mailing)
 
 
 def test_many_threads_share_as_many_connections_as_there_may_be(mailing: Mailing) -> None:
-    with FakeSendGrid(KEY) as fake, closing(SendGrid(KEY, fake.url, 1000, connections=4)) as provider:
+    with FakeSendGrid(KEY) as fake, closing(SendGrid(KEY, fake.url, 1000, width=4)) as provider:
         fake.script(*[Delay(0.05)] * 48)
         with ThreadPoolExecutor(16) as pool:
             reports = list(pool.map(provider.hand_over, [mailing] * 48))
@@ -270,16 +273,33 @@ def test_many_threads_share_as_many_connections_as_there_may_be(mailing: Mailing
 def test_a_broken_answer_gives_its_place_in_the_pool_back(mailing: Mailing, broken: bytes) -> None:
     with (
         server(saying(broken), saying(broken), saying(WELCOME)) as url,
-        closing(SendGrid(KEY, url, 1000, connections=1)) as provider,
+        closing(SendGrid(KEY, url, 1000, width=1)) as provider,
     ):
         states = [provider.hand_over(mailing).fate.state for _ in range(3)]
     assert states == [State.UNKNOWN, State.UNKNOWN, State.ACCEPTED]
 
 
+def test_whoever_is_connected_too_late_sends_nothing(mailing: Mailing) -> None:
+    with FakeSendGrid(KEY) as fake, closing(SendGrid(KEY, fake.url, 1000)) as provider:
+        assert provider.hand_over(mailing).fate.state == State.ACCEPTED
+        late = replace(mailing, in_time=lambda: False)
+        assert [provider.hand_over(late) for _ in range(20)] == [TOO_LATE] * 20  # more often than there are places
+        assert len(fake.requests) == 1
+        assert provider.hand_over(mailing).fate.state == State.ACCEPTED
+
+
+def test_the_look_up_of_a_name_counts_as_time(mailing: Mailing, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up = look_up_slowly(monkeypatch)
+    with FakeSendGrid(KEY) as fake:
+        timely = replace(mailing, in_time=lambda: not looked_up)
+        assert hand_over(fake.url, timely) == TOO_LATE
+        assert (looked_up, fake.requests) == ([urlsplit(fake.url).hostname], [])
+
+
 def test_who_finds_no_free_connection_sends_nothing(mailing: Mailing) -> None:
     with (
         FakeSendGrid(KEY) as fake,
-        closing(SendGrid(KEY, fake.url, 1000, connections=1, limits=Limits(connect=1))) as provider,
+        closing(SendGrid(KEY, fake.url, 1000, width=1, limits=Limits(connect=1))) as provider,
     ):
         fake.script(Delay(60))
         slow = threading.Thread(target=provider.hand_over, args=(mailing,))

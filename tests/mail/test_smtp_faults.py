@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from threading import Thread
 
 import pytest
@@ -14,10 +15,11 @@ from funnel.core.sequence import Funnel
 from funnel.mail.message import to_mime
 from funnel.mail.provider import Mailing
 from funnel.mail.smtp import Smtp
-from funnel.mail.smtp_window import BUSY, LATER_MS, NO_ADDRESS, NO_CONNECTION, SENDER_REFUSED
+from funnel.mail.smtp_window import BUSY, LATER_MS, NO_ADDRESS, NO_CONNECTION, SENDER_REFUSED, TOO_LATE
 from tests.fakes.smtp import SmtpSink
 from tests.fakes.smtp_server import BE_SILENT, HANG_UP, TAKE_AND_BE_SILENT, TAKE_AND_HANG_UP, Stage
 from tests.mail import letters
+from tests.mail.conftest import look_up_slowly
 
 ALICE, BOB, CHARLIE = ALL = tuple(letters.PEOPLE)
 IN_DOUBT = Fate(State.UNKNOWN, "connection")
@@ -221,6 +223,28 @@ def test_a_server_that_falls_silent_is_a_line_that_broke(
         sink.fail(BOB, stage, fault)
         assert (provider.hand_over(mailing), reached(sink)) == (report, got)
         assert provider.hand_over(mailing) == Report(ACCEPTED)
+
+
+def test_whoever_is_connected_too_late_sends_nothing(sink: SmtpSink, provider: Smtp, mailing: Mailing) -> None:
+    late = Report(TOO_LATE, health=Health.FAILING)
+    assert [provider.hand_over(replace(mailing, in_time=lambda: False)) for _ in range(9)] == [late] * 9
+    assert reached(sink) == []
+    assert provider.hand_over(mailing) == Report(ACCEPTED)
+    assert provider.hand_over(replace(mailing, in_time=lambda: False)) == late
+    assert reached(sink) == [*ALL]
+
+
+def test_the_look_up_of_a_name_counts_as_time(
+    sink: SmtpSink, provider: Smtp, mailing: Mailing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up = look_up_slowly(monkeypatch)
+    assert provider.hand_over(replace(mailing, in_time=lambda: not looked_up)).fate == TOO_LATE
+    assert (sink.connections, reached(sink)) == (1, [])
+
+
+def test_what_has_begun_in_time_goes_on(sink: SmtpSink, provider: Smtp, mailing: Mailing) -> None:
+    assert provider.hand_over(replace(mailing, in_time=lambda: not sink.messages)) == Report(ACCEPTED)
+    assert reached(sink) == [*ALL]
 
 
 def test_an_answer_too_many_is_not_taken_for_the_next_one(sink: SmtpSink, provider: Smtp, mailing: Mailing) -> None:

@@ -148,5 +148,17 @@ def test_the_hosted_processes_run_on_postgresql_and_arqs_own_command_line(tmp_pa
             assert web.stop() in (0, -signal.SIGTERM)
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_whose_redis_never_answers_still_stops_when_it_is_told_to(signum: int, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        env = {"REDIS_URL": f"redis://127.0.0.1:{silent.getsockname()[1]}"}
+        assert launch(tmp_path, command=("migrate",), env=env).process.wait(60) == 0
+        worker = launch(tmp_path, command=("worker",), env=env)
+        until(lambda: "Redis does not answer" in worker.log.read_text(), "the worker to notice")
+        assert worker.process.poll() is None
+        assert worker.stop(signum) == 0
+        assert "Traceback" not in worker.log.read_text()
+
+
 def _readyz(url: str) -> str:
     return httpx2.get(f"{url}/readyz").text

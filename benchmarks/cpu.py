@@ -1,4 +1,4 @@
-"""CPU time and peak memory of processes with all their children, read from /proc."""
+"""CPU time of processes with all their children, and memory of processes, read from /proc."""
 
 import os
 import time
@@ -16,9 +16,18 @@ def cpu_seconds(*roots: int) -> float:
     return sum(_own_seconds(pid) + _ended_seconds(pid) for pid in tree(*roots))
 
 
-def peak_memory_mb(*roots: int) -> float:
-    """The largest resident set that any one of these processes or their living children has had, in MiB."""
-    return max((_peak_kib(pid) for pid in tree(*roots)), default=0) / 1024
+def memory_mb(pid: int) -> float:
+    """The resident set of a process now, in MiB.
+
+    Without the pages of a database file that it has mapped: those are the system's cache, which others share.
+    """
+    kib, counts = 0, False
+    for line in (PROC / str(pid) / "smaps").read_text().splitlines():
+        if not line.partition(" ")[0].endswith(":"):
+            counts = ".db" not in line  # a mapping's own line: its addresses, and the file behind it
+        elif counts and line.startswith("Rss:"):
+            kib += int(line.split()[1])
+    return kib / 1024
 
 
 def tree(*roots: int) -> set[int]:
@@ -88,11 +97,3 @@ def _stat(pid: int) -> list[str]:
         return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
-
-
-def _peak_kib(pid: int) -> int:
-    try:
-        lines = (PROC / str(pid) / "status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)

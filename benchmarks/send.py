@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.bench import KINDS, Bench
 from benchmarks.ceilings import FULL, QUICK
-from benchmarks.cpu import peak_memory_mb
+from benchmarks.cpu import memory_mb
 from benchmarks.report import median
 from benchmarks.rounds import Round, Rounds
 from benchmarks.service import Service, running
@@ -78,7 +78,7 @@ def _report(bench: Bench, kind: str, case: Case, found: Sequence[Round], service
     for part in found[0].parts:
         cost = median(each.parts[part] * 1e6 / each.count for each in found)
         bench.report.add(f"{name}, {part}", cost, "µs CPU per recipient", **known)
-    bench.report.add(f"{name}, a worker's memory", peak_memory_mb(*service.workers), "MiB at most", **known)
+    bench.report.add(f"{name}, a worker's memory", max(map(memory_mb, service.workers)), "MiB", **known)
     if ceiling := _ceiling(bench, kind, case):
         bench.report.add(f"{name}, ceiling of its parts", ceiling, "recipients/CPU s", **known)
         bench.report.add(f"{name} against that ceiling", 100 * rate / ceiling, "%", **known)

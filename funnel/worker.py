@@ -61,6 +61,7 @@ async def live(redis_url: str) -> None:
     ctx: _C = {"redis": connect(redis_url), "ticking": asyncio.Lock()}
     ctx["hands"] = hands = Hands(runtime.assemble(settings.load()))
     ctx["attention"] = Attention(hands.runtime.tools.lease_ms)
+    runtime.settle_down()
     if hands.runtime.settings.metrics_port:
         hands.meters.serve(hands.runtime.settings.metrics_port)
     tasks = [asyncio.create_task(part(ctx)) for part in (keep_ticking, listen, serve)]

@@ -1,0 +1,53 @@
+"""How large the runs are: the whole ones of `make chaos`, and the short ones of `make test`."""
+
+from tests.chaos.killer import Planned, Tempo
+from tests.chaos.run import Plan
+from tests.chaos.steps import ROLES, labels, labels_of_mail
+from tests.chaos.trap import NAP
+
+# Between what belongs together: deliveries and due rows, the claim and its request, the request and its answer, the
+# answer and what follows from it. Whoever naps comes back when its batch is somebody else's.
+SCRIPT = (
+    Planned("worker", "after request"),
+    Planned("worker", "before add batches"),
+    Planned("web", "after activate"),
+    Planned("worker", "after claim", onward="after commit"),
+    Planned("worker", "before answer"),
+    Planned("worker", "after record", victim="postgresql"),
+    Planned("worker", "after add deliveries", onward="after commit"),
+    Planned("worker", "before add deliveries"),
+    Planned("web", "after add events", onward="after commit"),
+    Planned("worker", "after request"),
+    Planned("worker", "before next due"),
+    Planned("worker", "after enqueue", victim="valkey"),
+    Planned("worker", "after record", onward="after commit"),
+    Planned("worker", "after prove"),
+    Planned("worker", "after lose expired"),
+    Planned("worker", "after build", victim=NAP),
+)
+
+
+def whole(kills: int) -> Plan:
+    """Kills everything at random and at every labelled step, about once in 0.7 s."""
+    tempo = Tempo(kills, kills * 3 // 2, gap_s=(0.3, 1.3), asleep_s=(0.5, 2.5))
+    return Plan(
+        readers=max(kills, 30), join_s=kills * 0.5, tempo=tempo, day_ms=1_500, silence_ms=4_000, drain_s=150,
+        longest_s=60 + kills * 2.5, wanted=tuple(label for role in ROLES for label in labels(role, "sendgrid")),
+    )  # fmt: skip
+
+
+def by_smtp(kills: int, policy: str) -> Plan:
+    """The same with a provider that never tells: the funnel's policy decides, or a person."""
+    tempo = Tempo(kills, kills * 3 // 2, gap_s=(0.3, 1.3), asleep_s=(0.5, 2.5))
+    return Plan(
+        readers=max(kills, 30), join_s=kills * 0.5, tempo=tempo, day_ms=1_500, silence_ms=0, drain_s=150,
+        longest_s=60 + kills * 2.5, mail="smtp", policy=policy, wanted=tuple(labels_of_mail("smtp")),
+    )  # fmt: skip
+
+
+def short() -> Plan:
+    """A script instead of chance: a kill at each place where most could go wrong."""
+    return Plan(
+        readers=18, join_s=5, tempo=Tempo(len(SCRIPT), script=SCRIPT), day_ms=100, silence_ms=1_500, drain_s=60,
+        longest_s=25, nudged=True, faults=0.25, mute=0.4, margin_ms=1_000,
+    )  # fmt: skip

@@ -25,6 +25,7 @@ HUNTS, HUNT_S = 0.6, 12.0
 AT_A_SERVER = 0.3  # what share of the traps kills a server instead of the process that steps on it
 FORGETS = 0.3  # how often a Valkey that was killed has lost everything
 LONGEST_NAP_S = 12.0
+AWAKE_S = 1.5  # what somebody does who has slept over a lease shows by then
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Killer:
             number for number, each in enumerate(tempo.script) if each.victim in (SELF, NAP, *self._servers)
         ]
         self._armed: dict[str, int] = {}
-        self._woken: set[int] = set()
+        self._woken: dict[int, float] = {}  # pid → when
         self._next = 0.0
         self._killing = False
 
@@ -115,6 +116,9 @@ class Killer:
         """The labels that are wanted, and at which nobody has been killed."""
         killed = self.by_label()
         return [label for label in self._wanted if not killed[label]]
+
+    def is_anybody_asleep(self) -> bool:
+        return bool(self._asleep())
 
     def undone(self) -> list[Planned]:
         """What is left of the script."""
@@ -173,7 +177,8 @@ class Killer:
         for name, number in list(self._armed.items()):
             if number not in pending and self._tempo.script[number].victim not in (SELF, NAP):
                 self._kill(name)
-        if not pending and not self._script and not self._asleep():
+        awake_s = time.monotonic() - max(self._woken.values(), default=0.0)
+        if not pending and not self._script and not self.is_anybody_asleep() and awake_s > AWAKE_S:
             self.calm()
 
     def _pending(self) -> list[int]:
@@ -189,7 +194,7 @@ class Killer:
             name = nap["uid"], nap["attempt"]
             others = [told for told in self._journal.lines("handed") if (told["uid"], told["attempt"] - 1) == name]
             if others or nap["at_ms"] < now_ms() - LONGEST_NAP_S * 1000:
-                self._woken.add(nap["pid"])
+                self._woken[nap["pid"]] = time.monotonic()
                 if any(process.pid == nap["pid"] and process.is_alive() for process in self._processes.values()):
                     os.kill(nap["pid"], signal.SIGCONT)
 

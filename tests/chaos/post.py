@@ -36,13 +36,14 @@ class Taken:
 class Post(ABC):
     """`taken` is the ledger; `on_mail` is told of each mail. `refused` are the readers who can never be reached.
 
-    `rate` is the share of what is asked of it that meets a fault, `faults` which ones came to pass.
+    `rate` is the share of what is asked of it that meets a fault, but for a `lull`; `faults` are those that came to pass.
     """
 
     mail = ""
 
     def __init__(self) -> None:
         self.rate = 0.0
+        self.lull = False
         self.faults: Counter[str] = Counter()
         self.taken: list[Taken] = []
         self.refused: set[str] = set()

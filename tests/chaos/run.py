@@ -171,6 +171,7 @@ class Run:
         deadline = time.monotonic() + self.plan.longest_s
         while self.killer.keep() and time.monotonic() < deadline and len(self.problems) < ENOUGH:
             self._look()
+            self.post.lull = self.killer.is_anybody_asleep()  # a fault would end what the sleeper is to come back to
 
     def _peace(self) -> None:
         """The provider behaves, nobody is killed; whatever was begun comes to its end."""

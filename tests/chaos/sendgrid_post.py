@@ -40,7 +40,7 @@ class Faults:
         with self._lock:
             slow = bool(rate) and self._draw.random() < 0.01
             pause = self._draw.uniform(1.0, 2.5) if slow else self._draw.uniform(0, 0.12) if rate else 0.0
-            name, fault = self._fault() if self._draw.random() < rate else ("", None)
+            name, fault = self._fault() if self._draw.random() < rate and not self._post.lull else ("", None)
             self._post.faults[name or "none"] += 1
             self._post.faults["slow"] += slow
         self._mine.name = name

@@ -69,7 +69,8 @@ def report(one: Run, account: Account, seconds: float) -> None:
     policy = "" if one.is_told else f', unknown = "{plan.policy}"'
     click.echo(f"\n{one.kind}, {plan.mail}{policy}: {killer.kills()} kills in {seconds:.0f} s ({_listed(one.seconds)})")
     click.echo(f"  killed          {_listed(victims)}; {killer.by_label().total()} of them at labelled steps")
-    click.echo(f"  more than that  {killer.naps()} naps; Valkey lost everything {killer.forgotten} times")
+    more = {"naps": killer.naps(), "pauses": one.operator.pauses, "times that Valkey lost everything": killer.forgotten}
+    click.echo(f"  more than that  {_listed(Counter(more)) or 'nothing'}")
     click.echo(f"  requests        {_listed(one.post.faults)}")
     click.echo(f"  webhook, site   {_listed(one.post.counts + one.crowd.counts)}")
     readers = len(one.crowd.readers)

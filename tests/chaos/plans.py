@@ -28,19 +28,19 @@ SCRIPT = (
 
 
 def whole(kills: int) -> Plan:
-    """Kills everything at random and at every labelled step, about once in 0.7 s."""
-    tempo = Tempo(kills, kills * 3 // 2, gap_s=(0.2, 0.9), asleep_s=(0.5, 2.5))
+    """Kills everything at random and at every labelled step, about twice a second."""
+    tempo = Tempo(kills, kills * 3 // 2, gap_s=(0.4, 1.3), asleep_s=(0.5, 2.5))
     return Plan(
-        readers=max(kills, 30), join_s=kills * 0.5, tempo=tempo, day_ms=1_500, silence_ms=4_000, drain_s=150,
-        longest_s=60 + kills * 2.5, wanted=tuple(label for role in ROLES for label in labels(role, "sendgrid")),
+        readers=max(kills, 30), join_s=kills * 0.45, tempo=tempo, day_ms=500, silence_ms=4_000, drain_s=150,
+        longest_s=60 + kills * 2.5, nudged=True, wanted=tuple(label for role in ROLES for label in labels(role, "sendgrid")),
     )  # fmt: skip
 
 
 def by_smtp(kills: int, policy: str) -> Plan:
     """The same with a provider that never tells: the funnel's policy decides, or a person."""
-    tempo = Tempo(kills, kills * 3 // 2, gap_s=(0.2, 0.9), asleep_s=(0.5, 2.5))
+    tempo = Tempo(kills, kills * 3 // 2, gap_s=(0.4, 1.3), asleep_s=(0.5, 2.5))
     return Plan(
-        readers=max(kills, 30), join_s=kills * 0.5, tempo=tempo, day_ms=1_500, silence_ms=0, drain_s=150,
+        readers=max(kills, 30), join_s=kills * 0.5, tempo=tempo, day_ms=500, silence_ms=0, drain_s=150, nudged=True,
         longest_s=60 + kills * 2.5, mail="smtp", policy=policy, wanted=tuple(labels_of_mail("smtp")),
     )  # fmt: skip
 

@@ -36,7 +36,7 @@ class Taken:
 class Post(ABC):
     """`taken` is the ledger; `on_mail` is told of each mail. `refused` are the readers who can never be reached.
 
-    `rate` is the share of what is asked of it that meets a fault, but for a `lull`; `faults` are those that came to pass.
+    `rate` is the share of what is asked of it that meets a fault, but for a `lull`; `faults` are those that it met.
     """
 
     mail = ""

@@ -28,6 +28,7 @@ from tests.chaos.journal import Journal
 from tests.chaos.killer import Killer, Tempo
 from tests.chaos.later import Later
 from tests.chaos.names import Names
+from tests.chaos.operator import Operator
 from tests.chaos.person import Person
 from tests.chaos.post import Post
 from tests.chaos.sendgrid_post import SendGridPost
@@ -105,6 +106,7 @@ class Run:
         self.crowd = Crowd(seed, self.later, web, self.funnel.slug, tuple(self.funnel.patterns))
         self.post.on_mail = self.crowd.receive
         self.person = self._person()
+        self.operator = Operator(self.engine, self.funnel.name)
         patience, files = Patience(plan.silence_ms, DOUBT_MS), Files(folder / "journal", folder / "log")
         self.killer = Killer(seed, plan.tempo, env, patience, files, self.journal, valkey, database, plan.wanted)
 
@@ -171,6 +173,9 @@ class Run:
         deadline = time.monotonic() + self.plan.longest_s
         while self.killer.keep() and time.monotonic() < deadline and len(self.problems) < ENOUGH:
             self._look()
+            if not self.plan.tempo.script:
+                with self._trying():
+                    self.operator.look()
             self.post.lull = self.killer.is_anybody_asleep()  # a fault would end what the sleeper is to come back to
 
     def _peace(self) -> None:
@@ -183,6 +188,7 @@ class Run:
             self.killer.keep()
             if self._look():
                 with self._trying():
+                    self.operator.resume()
                     waiting = self._waiting()
         if waiting:
             self.killer.ask()

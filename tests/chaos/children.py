@@ -24,6 +24,7 @@ from funnel.flow import settle as settling
 from funnel.flow.settle import settle
 from funnel.flow.start import Started
 from funnel.flow.tools import Patience, Tools
+from funnel.mail.outbox import Outbox
 from funnel.mail.provider import Mailing
 from funnel.mail.sendgrid import SendGrid
 from funnel.mail.smtp import Smtp
@@ -113,7 +114,7 @@ def _tell(journal: Journal) -> None:
         journal.note("decided", **about, cause=cause, by=tools.unknowns, now_ms=now_ms)
         return decide(tools, row, cause, values, now_ms)
 
-    for provider in (SendGrid, Smtp):
+    for provider in (SendGrid, Smtp, Outbox):
         _put(provider, hand_over=_handing_over(journal, provider.hand_over))
     _put(hands, settle=recording)
     _put(sweep, _decide=deciding)

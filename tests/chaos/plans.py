@@ -1,5 +1,7 @@
 """How large the runs are: the whole ones of `make chaos`, and the short ones of `make test`."""
 
+from typing import Any
+
 from tests.chaos.killer import Planned, Tempo
 from tests.chaos.run import Plan
 from tests.chaos.steps import ROLES, labels, labels_of_mail
@@ -29,25 +31,24 @@ SCRIPT = (
 
 def whole(kills: int) -> Plan:
     """Kills everything at random and at every labelled step, about twice a second."""
-    tempo = Tempo(kills, kills * 3 // 2, gap_s=(0.4, 1.3), asleep_s=(0.5, 2.5))
-    return Plan(
-        readers=max(kills, 30), join_s=kills * 0.45, tempo=tempo, day_ms=500, silence_ms=4_000, drain_s=150,
-        longest_s=60 + kills * 2.5, nudged=True, wanted=tuple(label for role in ROLES for label in labels(role, "sendgrid")),
-    )  # fmt: skip
+    wanted = tuple(label for role in ROLES for label in labels(role, "sendgrid"))
+    return _whole(kills, mail="sendgrid", silence_ms=4_000, wanted=wanted)
 
 
-def by_smtp(kills: int, policy: str) -> Plan:
+def untold(kills: int, mail: str, policy: str) -> Plan:
     """The same with a provider that never tells: the funnel's policy decides, or a person."""
+    return _whole(kills, mail=mail, policy=policy, silence_ms=0, wanted=tuple(labels_of_mail(mail)))
+
+
+def _whole(kills: int, **more: Any) -> Plan:
     tempo = Tempo(kills, kills * 3 // 2, gap_s=(0.4, 1.3), asleep_s=(0.5, 2.5))
-    return Plan(
-        readers=max(kills, 30), join_s=kills * 0.5, tempo=tempo, day_ms=500, silence_ms=0, drain_s=150, nudged=True,
-        longest_s=60 + kills * 2.5, mail="smtp", policy=policy, wanted=tuple(labels_of_mail("smtp")),
-    )  # fmt: skip
+    size: dict[str, Any] = {"readers": max(kills, 30), "join_s": kills * 0.45, "longest_s": 60 + kills * 2.5}
+    return Plan(tempo=tempo, day_ms=500, drain_s=150, nudged=True, **size, **more)
 
 
 def short() -> Plan:
     """A script instead of chance: a kill at each place where most could go wrong."""
     return Plan(
-        readers=18, join_s=5, tempo=Tempo(len(SCRIPT), script=SCRIPT), day_ms=100, silence_ms=1_500, drain_s=60,
-        longest_s=25, nudged=True, faults=0.25, mute=0.4, margin_ms=1_000,
+        readers=18, join_s=5, tempo=Tempo(len(SCRIPT), script=SCRIPT), day_ms=100, silence_ms=1_500, drain_s=90,
+        longest_s=60, nudged=True, faults=0.25, mute=0.4, margin_ms=1_000,
     )  # fmt: skip

@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from typing import Any
 
 LINK = re.compile(r"/([cuo])/([A-Za-z0-9_-]+)")
@@ -73,3 +75,12 @@ class Post(ABC):
 
 def links(text: str) -> dict[str, str]:
     return dict(LINK.findall(text))
+
+
+def read_mail(raw: bytes, at_ms: int, fault: str = "") -> Taken:
+    """What was taken as MIME."""
+    parsed = message_from_bytes(raw, EmailMessage, policy=policy.SMTP)
+    text = parsed.get_body(("plain",))
+    assert text is not None
+    found = links(text.get_content() + parsed.get("List-Unsubscribe", ""))
+    return Taken(at_ms, parsed["Message-ID"], parsed["To"], parsed["Subject"], found, fault)

@@ -29,6 +29,7 @@ from tests.chaos.killer import Killer, Tempo
 from tests.chaos.later import Later
 from tests.chaos.names import Names
 from tests.chaos.operator import Operator
+from tests.chaos.outbox_post import OutboxPost
 from tests.chaos.person import Person
 from tests.chaos.post import Post
 from tests.chaos.sendgrid_post import SendGridPost
@@ -81,7 +82,7 @@ class Run:
         self.seconds: Counter[str] = Counter()
         self.later = Later(10)
         self.journal = Journal(folder / "journal")
-        self.post = self._post(seed, web)
+        self.post = self._post(seed, web, folder / "home")
         env = {
             "FUNNEL_HOME": str(folder / "home"),
             "FUNNEL_CONTENT": str(_content(folder / "content", plan.policy)),
@@ -142,14 +143,14 @@ class Run:
         self.runtime.close()
         self.journal.close()
 
-    def _post(self, seed: int, web: str) -> Post:
+    def _post(self, seed: int, web: str, home: Path) -> Post:
         if self.is_told:
             return SendGridPost(seed, self.later, web, self.plan.silence_ms, self.journal, mute=self.plan.mute)
-        return SmtpPost(seed)
+        return SmtpPost(seed) if self.plan.mail == "smtp" else OutboxPost(home)
 
     def _person(self) -> Person:
         patience_ms = self.plan.margin_ms + (self.plan.silence_ms if self.is_told else 0)
-        holds = not self.is_told and self.plan.policy == "hold"
+        holds = self.plan.mail == "smtp" and self.plan.policy == "hold"
         return Person(self.tools, self.names, self.post, self.journal, patience_ms, holds)
 
     def _calm(self) -> None:

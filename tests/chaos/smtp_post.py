@@ -2,12 +2,10 @@
 
 import random
 from contextlib import AbstractContextManager
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from typing import Any
 
 from tests.chaos.journal import now_ms
-from tests.chaos.post import Post, Taken, links
+from tests.chaos.post import Post, read_mail
 from tests.fakes.smtp import SmtpSink
 from tests.fakes.smtp_server import BE_SILENT, HANG_UP, TAKE_AND_BE_SILENT, TAKE_AND_HANG_UP, Stage
 from tests.fakes.smtp_server import Taken as Raw
@@ -61,12 +59,7 @@ class SmtpPost(Post):
         return self._draw.uniform(0, 0.03) if stage == "MESSAGE" else 0.0, fault
 
     def _take(self, raw: Raw) -> None:
-        parsed = message_from_bytes(raw.raw, EmailMessage, policy=policy.SMTP)
-        text = parsed.get_body(("plain",))
-        assert text is not None
-        found = links(text.get_content() + parsed.get("List-Unsubscribe", ""))
-        to = raw.rcpt_tos[0]
-        mail = Taken(now_ms(), parsed["Message-ID"], to, parsed["Subject"], found, self._met.get(to, ""))
+        mail = read_mail(raw.raw, now_ms(), self._met.get(raw.rcpt_tos[0], ""))
         self.taken.append(mail)
         if mail.is_lesson:
             self._reached.add(mail.to)

@@ -8,6 +8,7 @@ from funnel import bucket, hands, worker
 from funnel.flow import course, leaving, plan, signup, start, sweep
 from funnel.flow import events as flow_events
 from funnel.mail import sendgrid_wire
+from funnel.mail.outbox import Outbox
 from funnel.mail.sendgrid import SendGrid
 from funnel.mail.smtp import Smtp
 from funnel.mail.smtp_session import Session
@@ -69,6 +70,7 @@ OF_MAIL: dict[tuple[str, str], dict[str, Step]] = {
         "suppress": (flow_events, "suppress"),
     },
     ("sendgrid", "web"): {"receive events": (flow_events, "receive"), "add events": (events, "add")},
+    ("outbox", "worker"): {"hand over": (Outbox, "hand_over"), "write": (Outbox, "_write")},
     ("smtp", "worker"): {
         "hand over": (Smtp, "hand_over"),
         "ask": (Session, "ask"),

@@ -16,7 +16,8 @@ import click
 from tests.chaos import plans
 from tests.chaos.account import Account
 from tests.chaos.killer import FORKS
-from tests.chaos.run import Plan, Run, prepared
+from tests.chaos.plans import Plan
+from tests.chaos.run import Run, prepared
 from tests.chaos.steps import ROLES, labels
 
 KINDS = ("sqlite", "postgresql")

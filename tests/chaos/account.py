@@ -200,17 +200,7 @@ def _settled(books: Books) -> Iterator[str]:
 
 def _unfinished(books: Books) -> Iterator[str]:
     """Every reader who wanted the notes has had each of the last course's, in order."""
-    subjects = defaultdict(list)
-    for mail in sorted(books.lessons(), key=lambda mail: mail.at_ms):
-        subjects[mail.to].append(mail.message_id)
-    keys = {row.id: row.key for row in books.rows(select(lesson.c.id, lesson.c.key))}
-    delivered = books.rows(select(delivery.c.id, delivery.c.lesson_id, delivery.c.subscriber_id))
-    lesson_of = {books.names.of_lesson(row.id): keys[row.lesson_id] for row in delivered}
-    forgiven = {
-        (row.subscriber_id, lesson_of[name])
-        for row in delivered
-        if (name := books.names.of_lesson(row.id)) in books.forgiven
-    }
+    had, excused = _had_and_excused(books)
     people = {row.address_hash: row for row in books.rows(select(subscriber))}
     courses = defaultdict(list)
     for row in books.rows(select(enrollment).order_by(enrollment.c.id)):
@@ -220,11 +210,26 @@ def _unfinished(books: Books) -> Iterator[str]:
         theirs = courses[person.id] if person else []
         if not theirs:
             yield f"lost: {reader} has no course"
-            continue
-        had = [lesson_of.get(message_id, "?") for message_id in dict.fromkeys(subjects[reader.address])]
-        excused = {key for id_, key in forgiven if id_ == theirs[-1].subscriber_id}
-        if not _is_refused(books, reader, theirs[-1]):
-            yield from _course_problems(books.funnel, reader, person, theirs, had, excused)
+        elif not _is_refused(books, reader, theirs[-1]):
+            mine = had[reader.address], excused[theirs[-1].subscriber_id]
+            yield from _course_problems(books.funnel, reader, person, theirs, *mine)
+
+
+def _had_and_excused(books: Books) -> tuple[dict[str, list[str]], dict[int, set[str]]]:
+    """address → keys of the lessons it has had, in order; subscriber → of those that a person counted as sent."""
+    keys = {row.id: row.key for row in books.rows(select(lesson.c.id, lesson.c.key))}
+    lesson_of, excused = {}, defaultdict(set)
+    for row in books.rows(select(delivery.c.id, delivery.c.lesson_id, delivery.c.subscriber_id)):
+        message_id = books.names.of_lesson(row.id)
+        lesson_of[message_id] = keys[row.lesson_id]
+        if message_id in books.forgiven:
+            excused[row.subscriber_id].add(keys[row.lesson_id])
+    had: dict[str, list[str]] = defaultdict(list)
+    for mail in sorted(books.lessons(), key=lambda mail: mail.at_ms):
+        key = lesson_of.get(mail.message_id, "?")
+        if key not in had[mail.to]:
+            had[mail.to].append(key)
+    return had, excused
 
 
 def _is_refused(books: Books, reader: Reader, course: Any) -> bool:

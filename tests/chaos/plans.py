@@ -1,9 +1,9 @@
 """How large the runs are: the whole ones of `make chaos`, and the short ones of `make test`."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.killer import Planned, Tempo
-from tests.chaos.run import Plan
 from tests.chaos.steps import ROLES, labels, labels_of_mail
 from tests.chaos.trap import NAP
 
@@ -27,6 +27,31 @@ SCRIPT = (
     Planned("worker", "after lose expired"),
     Planned("worker", "after build", victim=NAP),
 )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large a run is. `day_ms` is a course day; `drain_s` how long the end may take at most.
+
+    `mail` is the provider, and `policy` what the funnel declares for unknown batches. The labels that are `wanted`
+    must all be reached. `nudged`: the workers do not wait for their next tick.
+    """
+
+    readers: int
+    join_s: float
+    tempo: Tempo
+    day_ms: int
+    silence_ms: int
+    drain_s: float
+    longest_s: float
+    mail: str = "sendgrid"
+    policy: str = "hold"
+    wanted: tuple[str, ...] = ()
+    nudged: bool = False
+    batch: int = 5
+    faults: float = 0.2
+    mute: float = 0.15
+    margin_ms: int = 3_000
 
 
 def whole(kills: int) -> Plan:

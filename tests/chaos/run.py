@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine, select
@@ -25,12 +24,13 @@ from tests.chaos.account import Account, misplaced, open_work, settle_account
 from tests.chaos.children import Files
 from tests.chaos.crowd import Crowd
 from tests.chaos.journal import Journal
-from tests.chaos.killer import Killer, Tempo
+from tests.chaos.killer import Killer
 from tests.chaos.later import Later
 from tests.chaos.names import Names
 from tests.chaos.operator import Operator
 from tests.chaos.outbox_post import OutboxPost
 from tests.chaos.person import Person
+from tests.chaos.plans import Plan
 from tests.chaos.post import Post
 from tests.chaos.sendgrid_post import SendGridPost
 from tests.chaos.servers import PostgreSQL, Valkey, running
@@ -43,31 +43,6 @@ CENSUS_S = 0.7
 NUDGE_S = 0.3
 FIRST_S = 30.0
 ENOUGH = 20  # problems of the same kind: nothing new is to be learned
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How large a run is. `day_ms` is a course day; `drain_s` how long the end may take at most.
-
-    `mail` is the provider, and `policy` what the funnel declares for unknown batches. The labels that are `wanted`
-    must all be reached. `nudged`: the workers do not wait for their next tick.
-    """
-
-    readers: int
-    join_s: float
-    tempo: Tempo
-    day_ms: int
-    silence_ms: int
-    drain_s: float
-    longest_s: float
-    mail: str = "sendgrid"
-    policy: str = "hold"
-    wanted: tuple[str, ...] = ()
-    nudged: bool = False
-    batch: int = 5
-    faults: float = 0.2
-    mute: float = 0.15
-    margin_ms: int = 3_000
 
 
 class Run:
@@ -83,20 +58,7 @@ class Run:
         self.later = Later(10)
         self.journal = Journal(folder / "journal")
         self.post = self._post(seed, web, folder / "home")
-        env = {
-            "FUNNEL_HOME": str(folder / "home"),
-            "FUNNEL_CONTENT": str(_content(folder / "content", plan.policy)),
-            "DATABASE_URL": database.url if database else f"sqlite:///{folder / 'funnel.db'}",
-            "REDIS_URL": valkey.url,
-            "FUNNEL_HOST": "127.0.0.1",
-            "PORT": web.rpartition(":")[2],
-            "FUNNEL_BASE_URL": web,
-            "FUNNEL_KEYS": KEYS,
-            "FUNNEL_BATCH": str(plan.batch),
-            "FUNNEL_DAY": f"{plan.day_ms}ms",
-            "FUNNEL_LEASE": "1200ms",
-            **self.post.env(),
-        }
+        env = self._env(web, folder, database.url if database else f"sqlite:///{folder / 'funnel.db'}", valkey.url)
         known = settings.load(env)
         release(known)
         self.runtime = assemble(known)
@@ -142,6 +104,22 @@ class Run:
     def close(self) -> None:
         self.runtime.close()
         self.journal.close()
+
+    def _env(self, web: str, folder: Path, database: str, redis: str) -> dict[str, str]:
+        return {
+            "FUNNEL_HOME": str(folder / "home"),
+            "FUNNEL_CONTENT": str(_content(folder / "content", self.plan.policy)),
+            "DATABASE_URL": database,
+            "REDIS_URL": redis,
+            "FUNNEL_HOST": "127.0.0.1",
+            "PORT": web.rpartition(":")[2],
+            "FUNNEL_BASE_URL": web,
+            "FUNNEL_KEYS": KEYS,
+            "FUNNEL_BATCH": str(self.plan.batch),
+            "FUNNEL_DAY": f"{self.plan.day_ms}ms",
+            "FUNNEL_LEASE": "1200ms",
+            **self.post.env(),
+        }
 
     def _post(self, seed: int, web: str, home: Path) -> Post:
         if self.is_told:

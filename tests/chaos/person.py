@@ -47,8 +47,11 @@ class Person:
         (sweep.assume_sent if cause == Cause.ASSUME else sweep.resend)(self.tools, row.uid, now_ms())
 
     def _count_as_sent(self, row: Record, had: int, of: int) -> bool:
-        """Of a window that came through in part, somebody has a lesson twice or somebody never: one time each."""
-        if 0 < had < of and row.kind == Kind.LESSON:
+        """Of a window that came through in part, somebody has a lesson twice or somebody never.
+
+        Who holds does the one as often as the other; who would rather resend, resends.
+        """
+        if self.holds and 0 < had < of and row.kind == Kind.LESSON:
             self._torn += 1
             return self._torn % 2 == 0
         return had == of

@@ -179,8 +179,12 @@ def _unknown_to_us(books: Books) -> Iterator[str]:
     Where nothing tells later, a message that was to be sent again may have been refused then, or not wanted any more.
     """
     known = {books.names.of_lesson(row.id) for row in _sent(books)}
+    now_in = select(delivery.c.id, batch.c.uid).join(batch, batch.c.id == delivery.c.batch_id)
+    uids = {books.names.of_lesson(row.id): row.uid for row in books.rows(now_in)}
     for mail in {mail.message_id: mail for mail in books.lessons()}.values():
-        overtaken = books.post.told_ms(mail.uid, mail.attempt) is None and books.past.decisions(mail.message_id)
+        overtaken = books.post.told_ms(mail.uid, mail.attempt) is None and books.past.decisions(
+            mail.message_id, uids.get(mail.message_id)
+        )
         if mail.message_id not in known and not overtaken:
             yield f"the provider has it, the ledger does not: {mail}"
 

@@ -40,10 +40,10 @@ class Past:
         uid, attempt = max(earlier, key=lambda name: self.handed[name]["at_ms"])
         return replace(mail, uid=uid, attempt=attempt)
 
-    def decisions(self, message_id: str) -> list[Told]:
-        """What was decided to be sent again, of the batches that this message was ever in."""
-        uids = {uid for uid, _ in self._names_of[message_id]}
-        return [told for uid in uids for told in self._resent_of[uid]]
+    def decisions(self, message_id: str, now_in: str | None = None) -> list[Told]:
+        """What was decided to be sent again, of the batches that this message was ever in; maybe never handed over."""
+        uids = {uid for uid, _ in self._names_of[message_id]} | {now_in}
+        return [told for uid in uids for told in self._resent_of.get(uid or "", ())]
 
     def doubt(self, mail: Taken, decided_ms: int) -> str | None:
         """Why nobody could know, when it was decided, that the attempt had brought this mail; None if they could."""

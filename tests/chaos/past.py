@@ -76,7 +76,7 @@ def undue(past: Past, post: Post, silence_ms: int, *, resends: bool) -> Iterator
     attempts = defaultdict(set)
     for told in past.resent:
         name = _name(told)
-        if told["by"] != PERSON:
+        if told["by"] in (EVIDENCE, POLICY):
             attempts[name[0]].add(name[1])
         if told["by"] == EVIDENCE:
             told_ms = post.told_ms(*name)

@@ -21,7 +21,7 @@ SCRIPT = (
     Planned("web", "after add events", onward="after commit"),
     Planned("worker", "after request"),
     Planned("worker", "before next due"),
-    Planned("worker", "after enqueue", victim="valkey"),
+    Planned("worker", "before hint", victim="valkey"),
     Planned("worker", "after record", onward="after commit"),
     Planned("worker", "after prove"),
     Planned("worker", "after lose expired"),

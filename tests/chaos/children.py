@@ -6,7 +6,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ from funnel.core import pace
 from funnel.core.delivery import Cause, Health, Report
 from funnel.core.pace import Patience as Bearing
 from funnel.flow import holding, sweep
+from funnel.flow import settle as settling
 from funnel.flow.settle import settle
 from funnel.flow.start import Started
 from funnel.flow.tools import Patience, Tools
+from funnel.mail.outbox import Outbox
 from funnel.mail.provider import Mailing
 from funnel.mail.sendgrid import SendGrid
+from funnel.mail.smtp import Smtp
 from funnel.settings import Settings
 from funnel.store.db import open_engine
 from funnel.store.tables import Record
@@ -31,7 +35,9 @@ from funnel.web import app as _app  # noqa: F401
 from tests.chaos.journal import Journal
 from tests.chaos.trap import Trap, Traps
 
-STALE_MS = 4_000
+STALE_MS = 2_500
+LONGEST_WAIT_MS = 1_000
+SMTP_READ_S = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +59,7 @@ def run(role: str, env: Mapping[str, str], patience: Patience, trap: Trap | None
         del os.environ[name]
     os.environ.update(env)
     journal = Journal(files.journal)
-    traps = Traps(role, trap, journal)
+    traps = Traps(role, env["FUNNEL_MAIL"].partition(":")[0], trap, journal)
     _tell(journal)
     traps.lay()
     _hasten(patience, traps)
@@ -73,7 +79,9 @@ def _hasten(patience: Patience, traps: Traps) -> None:
     _put(holding, PROBE_MS=1_500)
     _put(worker, HINT_SLOT_MS=1_000, JOB_TIMEOUT_S=10)
     _put(pace, PATIENCE={Health.REFUSING: Bearing(1, 1_000, 2_000), Health.FAILING: Bearing(5, 500, 2_000)})
-    assemble = runtime.assemble
+    _put(runtime, Smtp=partial(Smtp, read_s=SMTP_READ_S))
+    wait_ms, assemble = settling._wait_ms, runtime.assemble
+    _put(settling, _wait_ms=lambda *about: min(wait_ms(*about), LONGEST_WAIT_MS))
 
     def opened(url: str) -> Engine:
         engine = open_engine(url)
@@ -90,26 +98,43 @@ def _hasten(patience: Patience, traps: Traps) -> None:
 
 def _tell(journal: Journal) -> None:
     """Notes what no database row keeps: each attempt, what became of it, and who decided what of the unknown ones."""
-    hand_over, decide = SendGrid.hand_over, sweep._decide
+    decide = sweep._decide
 
-    def handing_over(provider: SendGrid, mailing: Mailing) -> Report:
-        journal.note("handed", uid=mailing.uid, attempt=mailing.attempt, started_ms=mailing.date_ms)
-        return hand_over(provider, mailing)
-
-    def settling(tools: Tools, answers: list[tuple[Started, Report]], now_ms: int) -> list[bool]:
+    def recording(tools: Tools, answers: list[tuple[Started, Report]], now_ms: int) -> list[bool]:
+        told = [_answer(*each) for each in answers]
+        for each in told:
+            journal.note("answered", **each)
         kept = settle(tools, answers, now_ms)
-        for started, report in answers:
-            fate = {"state": report.fate.state, "reason": report.fate.reason}
-            journal.note("settled", uid=started.batch.uid, attempt=started.batch.attempt, **fate)
+        for each, counted in zip(told, kept, strict=True):
+            journal.note("settled", kept=counted, **each)
         return kept
 
     def deciding(tools: Tools, row: Record, cause: Cause, values: dict[str, Any], now_ms: int) -> bool:
-        journal.note("decided", uid=row.uid, attempt=row.attempt, cause=cause, now_ms=now_ms)
+        about = {"uid": row.uid, "attempt": row.attempt, "started_ms": row.started_ms}
+        journal.note("decided", **about, cause=cause, by=tools.unknowns, now_ms=now_ms)
         return decide(tools, row, cause, values, now_ms)
 
-    _put(SendGrid, hand_over=handing_over)
-    _put(hands, settle=settling)
+    for provider in (SendGrid, Smtp, Outbox):
+        _put(provider, hand_over=_handing_over(journal, provider.hand_over))
+    _put(hands, settle=recording)
     _put(sweep, _decide=deciding)
+
+
+def _handing_over(journal: Journal, hand_over: Callable[[Any, Mailing], Report]) -> Callable[[Any, Mailing], Report]:
+    def handing_over(provider: Any, mailing: Mailing) -> Report:
+        messages = [each.message_id for each in mailing.recipients]
+        attempt = {"uid": mailing.uid, "attempt": mailing.attempt, "started_ms": mailing.date_ms}
+        journal.note("handed", **attempt, messages=messages)
+        return hand_over(provider, mailing)
+
+    return handing_over
+
+
+def _answer(started: Started, report: Report) -> dict[str, Any]:
+    recipients = started.mailing.recipients
+    differing = {recipients[place].message_id: fate.state for place, fate in report.exceptions.items()}
+    about = {"uid": started.batch.uid, "attempt": started.batch.attempt}
+    return {**about, "state": report.fate.state, "reason": report.fate.reason, "differing": differing}
 
 
 def _put(home: Any, **others: Any) -> None:

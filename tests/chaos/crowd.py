@@ -13,7 +13,7 @@ from tests.chaos.journal import now_ms
 from tests.chaos.later import Later
 from tests.chaos.post import Taken
 
-LEAVES, CHOOSES = 0.015, 0.03  # what share of lessons makes their reader leave, or choose another course
+LEAVES, CHOOSES = 0.015, 0.04  # what share of lessons makes their reader leave, or choose another course
 AGAIN_S = 0.3
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

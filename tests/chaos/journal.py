@@ -2,10 +2,14 @@
 
 import json
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+Told = dict[str, Any]
 
 
 def now_ms() -> int:
@@ -13,21 +17,39 @@ def now_ms() -> int:
 
 
 class Journal:
-    """Appends whole lines; many processes may write at once."""
+    """Appends whole lines; many processes may write at once, and each line is read once."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._reader = path.open("rb")
+        self._lock = threading.Lock()
+        self._told: defaultdict[str, list[Told]] = defaultdict(list)
+        self._fates: dict[tuple[str, int], str] = {}
 
     def note(self, what: str, **more: Any) -> None:
         os.write(self._file, (json.dumps({"what": what, "at_ms": now_ms(), **more}) + "\n").encode())
 
-    def lines(self, what: str) -> Iterator[dict[str, Any]]:
-        with self.path.open() as file:
-            for line in file:
-                told = json.loads(line)
-                if told["what"] == what:
-                    yield told
+    def lines(self, what: str) -> Sequence[Told]:
+        """In order; what is told from now on is added to it."""
+        with self._lock:
+            self._read_on()
+            return self._told[what]
+
+    def fate(self, uid: str, attempt: int) -> str | None:
+        """What was recorded of an attempt, if anything was."""
+        self.lines("settled")
+        return self._fates.get((uid, attempt))
 
     def close(self) -> None:
         os.close(self._file)
+        self._reader.close()
+
+    def _read_on(self) -> None:
+        for line in self._reader:
+            if not line.endswith(b"\n"):
+                self._reader.seek(-len(line), os.SEEK_CUR)  # somebody is writing it
+                return
+            told = json.loads(line)
+            self._told[told["what"]].append(told)
+            if told["what"] == "settled":
+                self._fates[told["uid"], told["attempt"]] = told["state"]

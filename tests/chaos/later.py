@@ -10,14 +10,14 @@ Try = Callable[[], float | None]  # returns in how many seconds to try again, or
 
 
 class Later:
-    """`faults` are what no task may raise; a run with any has failed."""
+    """`faults` are what no task may raise; a run with any has failed. `ended` is set when nobody need wait any more."""
 
     def __init__(self, threads: int) -> None:
         self.faults: list[str] = []
         self._heap: list[tuple[float, int, Try]] = []
         self._order = itertools.count()
         self._busy = 0
-        self._ended = False
+        self.ended = threading.Event()
         self._changed = threading.Condition()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
         for thread in self._threads:
@@ -35,7 +35,7 @@ class Later:
     def end(self) -> None:
         """Forgets what is left, and waits for what has begun."""
         with self._changed:
-            self._ended = True
+            self.ended.set()
             self._heap.clear()
             self._changed.notify_all()
         for thread in self._threads:
@@ -48,14 +48,14 @@ class Later:
                 again = task()
             except Exception as error:  # noqa: BLE001 -- told at the end
                 self.faults.append(f"{type(error).__name__}: {error}")
-            if again is not None and not self._ended:
+            if again is not None and not self.ended.is_set():
                 self.after(again, task)
             with self._changed:
                 self._busy -= 1
 
     def _next(self) -> Try | None:
         with self._changed:
-            while not self._ended:
+            while not self.ended.is_set():
                 wait = self._heap[0][0] - time.monotonic() if self._heap else None
                 if wait is not None and wait <= 0:
                     self._busy += 1

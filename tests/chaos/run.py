@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine, select
@@ -14,42 +13,36 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from funnel import settings
 from funnel.cli import release
-from funnel.flow import sweep
+from funnel.flow.compose import domain_of
 from funnel.flow.tools import Patience, Tools
 from funnel.keyring import Keyring
 from funnel.runtime import assemble
+from funnel.settings import ROOT
 from funnel.store.db import reading
 from funnel.store.tables import batch
 from tests.chaos.account import Account, misplaced, open_work, settle_account
 from tests.chaos.children import Files
 from tests.chaos.crowd import Crowd
-from tests.chaos.journal import Journal, now_ms
-from tests.chaos.killer import Killer, Tempo
+from tests.chaos.journal import Journal
+from tests.chaos.killer import Killer
 from tests.chaos.later import Later
+from tests.chaos.names import Names
+from tests.chaos.operator import Operator
+from tests.chaos.outbox_post import OutboxPost
+from tests.chaos.person import Person
+from tests.chaos.plans import Plan
 from tests.chaos.post import Post
+from tests.chaos.sendgrid_post import SendGridPost
 from tests.chaos.servers import PostgreSQL, Valkey, running
+from tests.chaos.smtp_post import SmtpPost
 from tests.databases import _free_port
 
 KEYS = "1:" + "A" * 43 + "="
 DOUBT_MS = 3_600_000  # an assumption never fires: all there is, is evidence
 CENSUS_S = 0.7
+NUDGE_S = 0.3
 FIRST_S = 30.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How large a run is. `day_ms` is a course day; `drain_s` how long the end may take at most."""
-
-    readers: int
-    join_s: float
-    tempo: Tempo
-    day_ms: int
-    silence_ms: int
-    drain_s: float
-    longest_s: float
-    batch: int = 5
-    faults: float = 0.2
-    mute: float = 0.15
+ENOUGH = 20  # problems of the same kind: nothing new is to be learned
 
 
 class Run:
@@ -59,42 +52,35 @@ class Run:
         web = f"http://127.0.0.1:{_free_port()}"
         self.plan, self.kind = plan, kind
         self.problems: list[str] = []
-        self.censuses = self.decided = 0
-        self._look_at = 0.0
+        self.censuses = 0
+        self._look_at = self._nudge_at = 0.0
         self.seconds: Counter[str] = Counter()
         self.later = Later(10)
-        self.post = Post(seed, self.later, web, plan.silence_ms, mute=plan.mute)
         self.journal = Journal(folder / "journal")
-        env = {
-            "FUNNEL_HOME": str(folder / "home"),
-            "DATABASE_URL": database.url if database else f"sqlite:///{folder / 'funnel.db'}",
-            "REDIS_URL": valkey.url,
-            "FUNNEL_HOST": "127.0.0.1",
-            "PORT": web.rpartition(":")[2],
-            "FUNNEL_BASE_URL": web,
-            "FUNNEL_KEYS": KEYS,
-            "FUNNEL_MAIL": "sendgrid",
-            "FUNNEL_BATCH": str(plan.batch),
-            "FUNNEL_DAY": f"{plan.day_ms}ms",
-            "FUNNEL_LEASE": "1200ms",
-            "SENDGRID_API_KEY": self.post.server.api_key,
-            "SENDGRID_API_URL": self.post.server.url,
-            "SENDGRID_WEBHOOK_KEY": self.post.signer.public,
-        }
+        self.post = self._post(seed, web, folder / "home")
+        env = self._env(web, folder, database.url if database else f"sqlite:///{folder / 'funnel.db'}", valkey.url)
         known = settings.load(env)
         release(known)
         self.runtime = assemble(known)
         self.tools: Tools = self.runtime.tools
         with reading(self.engine) as connection:
             self.funnel = next(iter(self.tools.current(connection).values()))[1]
+        self.names = Names(Keyring.parse(KEYS), domain_of(self.funnel))
         self.crowd = Crowd(seed, self.later, web, self.funnel.slug, tuple(self.funnel.patterns))
         self.post.on_mail = self.crowd.receive
+        self.person = self._person()
+        self.operator = Operator(self.engine, self.funnel.name)
         patience, files = Patience(plan.silence_ms, DOUBT_MS), Files(folder / "journal", folder / "log")
-        self.killer = Killer(seed, plan.tempo, env, patience, files, self.journal, valkey, database)
+        self.killer = Killer(seed, plan.tempo, env, patience, files, self.journal, valkey, database, plan.wanted)
 
     @property
     def engine(self) -> Engine:
         return self.tools.engine
+
+    @property
+    def is_told(self) -> bool:
+        """Whether this provider tells later what became of a mail."""
+        return self.plan.mail == "sendgrid"
 
     def go(self) -> Account:
         with self.post.server:
@@ -107,46 +93,81 @@ class Run:
             finally:
                 self.killer.end()
                 self.later.end()
-        keyring = Keyring.parse(KEYS)
         with reading(self.engine) as connection:
-            account = settle_account(connection, keyring, self.funnel, self.post, self.crowd, self.journal)
+            books = (connection, self.names, self.funnel, self.post, self.crowd, self.journal)
+            account = settle_account(*books, self.plan.silence_ms)
         self.problems += [*account.problems, *self.later.faults, *self.killer.deaths]
+        self.problems += [f"nobody was ever killed at: {label}" for label in self.killer.untouched()]
+        self.problems += [f"never came to pass: {each}" for each in self.killer.undone()]
         return account
 
     def close(self) -> None:
         self.runtime.close()
         self.journal.close()
 
+    def _env(self, web: str, folder: Path, database: str, redis: str) -> dict[str, str]:
+        return {
+            "FUNNEL_HOME": str(folder / "home"),
+            "FUNNEL_CONTENT": str(_content(folder / "content", self.plan.policy)),
+            "DATABASE_URL": database,
+            "REDIS_URL": redis,
+            "FUNNEL_HOST": "127.0.0.1",
+            "PORT": web.rpartition(":")[2],
+            "FUNNEL_BASE_URL": web,
+            "FUNNEL_KEYS": KEYS,
+            "FUNNEL_BATCH": str(self.plan.batch),
+            "FUNNEL_DAY": f"{self.plan.day_ms}ms",
+            "FUNNEL_LEASE": "1200ms",
+            **self.post.env(),
+        }
+
+    def _post(self, seed: int, web: str, home: Path) -> Post:
+        if self.is_told:
+            return SendGridPost(seed, self.later, web, self.plan.silence_ms, self.journal, mute=self.plan.mute)
+        return SmtpPost(seed) if self.plan.mail == "smtp" else OutboxPost(home)
+
+    def _person(self) -> Person:
+        patience_ms = self.plan.margin_ms + (self.plan.silence_ms if self.is_told else 0)
+        holds = self.plan.mail == "smtp" and self.plan.policy == "hold"
+        return Person(self.tools, self.names, self.post, self.journal, patience_ms, holds)
+
     def _calm(self) -> None:
         """The webhook has been heard before: without that, its silence is no evidence."""
         self.crowd.pass_by()
         deadline = time.monotonic() + FIRST_S
         while not self._heard() and time.monotonic() < deadline:
-            time.sleep(0.1)
+            self._look()
 
     def _heard(self) -> bool:
+        if not self.is_told:
+            return bool(self.post.taken)
         with reading(self.engine) as connection:
             return connection.scalar(select(batch.c.id).where(batch.c.seen_ms.is_not(None)).limit(1)) is not None
 
     def _storm(self) -> None:
         for number in range(self.plan.readers):
             self.crowd.join(self.plan.join_s * number / self.plan.readers)
-        self.post.faults.rate = self.plan.faults
+        self.post.rate = self.plan.faults
         self.killer.attack()
         deadline = time.monotonic() + self.plan.longest_s
-        while self.killer.keep() and time.monotonic() < deadline:
+        while self.killer.keep() and time.monotonic() < deadline and len(self.problems) < ENOUGH:
             self._look()
+            if not self.plan.tempo.script:
+                with self._trying():
+                    self.operator.look()
+            self.post.lull = self.killer.is_anybody_asleep()  # a fault would end what the sleeper is to come back to
 
     def _peace(self) -> None:
         """The provider behaves, nobody is killed; whatever was begun comes to its end."""
-        self.post.faults.rate = 0.0
+        self.post.rate = 0.0
         self.killer.calm()
         deadline = time.monotonic() + self.plan.drain_s
         waiting = "everything"
-        while waiting and time.monotonic() < deadline:
+        while waiting and time.monotonic() < deadline and len(self.problems) < ENOUGH:
             self.killer.keep()
             if self._look():
                 with self._trying():
+                    self.operator.resume()
                     waiting = self._waiting()
         if waiting:
             self.killer.ask()
@@ -164,27 +185,36 @@ class Run:
     def _look(self) -> bool:
         """Now and then a census, and a person who decides. Whether it was the time for it."""
         time.sleep(0.02)
+        self._nudge()
         if time.monotonic() < self._look_at:
             return False
         self._look_at = time.monotonic() + CENSUS_S
         with self._trying():
             with reading(self.engine) as connection:
                 wrong = misplaced(connection)
-                unknown = sweep.unknown_batches(connection)
             self.censuses += 1
             self.problems += [f"enrollment {id_} is in {count} places" for id_, count in wrong]
-            for row in unknown:
-                # The person who decides looks into the provider's own list of what it sent.
-                if row.resent and row.started_ms < now_ms() - self.plan.silence_ms - 3_000:
-                    taken = row.attempt in self.post.attempts().get(row.uid, {})
-                    decide = sweep.assume_sent if taken else sweep.resend
-                    self.decided += decide(self.tools, row.uid, now_ms())
+            self.person.decide()
         return True
+
+    def _nudge(self) -> None:
+        if self.plan.nudged and time.monotonic() > self._nudge_at:
+            self._nudge_at = time.monotonic() + NUDGE_S
+            self.runtime.nudge()
 
     @contextlib.contextmanager
     def _trying(self) -> Iterator[None]:
         with contextlib.suppress(SQLAlchemyError):  # the database may have been killed just now
             yield
+
+
+def _content(folder: Path, policy: str) -> Path:
+    """A copy of the content, with this policy for unknown batches."""
+    for name in ("sequences", "emails"):
+        shutil.copytree(ROOT / name, folder / name)
+    for settings_of in folder.glob("sequences/*/funnel.toml"):
+        settings_of.write_text(f'{settings_of.read_text()}\n[sending]\nunknown = "{policy}"\n')
+    return folder
 
 
 @contextlib.contextmanager

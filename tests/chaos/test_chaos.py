@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: a dozen kills on each database, and the whole account at the end."""
+"""The short form of `make chaos`: a script of kills on each database, and the whole account at the end."""
 
 import subprocess
 import sys

@@ -15,35 +15,42 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 from tests.chaos.journal import Journal
-from tests.chaos.steps import ROLES
+from tests.chaos.steps import steps
+
+SELF, NAP = "self", "nap"
 
 
 @dataclass(frozen=True)
 class Trap:
-    """Kills `victim` when one of `labels` is reached for the `hits`-th time, `after_s` seconds after the start.
+    """Strikes `victim` when one of `labels` is reached for the `hits`-th time, `after_s` seconds after the start.
 
-    `victim` is "self", or a file that holds the process id of a server.
+    With `onward`, it strikes when that label is reached next. `victim` is SELF, or a file that holds the process id of
+    a server; NAP does not kill: the process stands still until somebody wakes it. `number`: of a script's kill.
     """
 
     labels: frozenset[str]
-    hits: int
-    after_s: float
-    victim: str = "self"
+    hits: int = 1
+    after_s: float = 0.0
+    victim: str = SELF
+    onward: str = ""
+    number: int | None = None
 
 
 class Traps:
     """The steps of one process, each with its trap."""
 
-    def __init__(self, role: str, trap: Trap | None, journal: Journal) -> None:
+    def __init__(self, role: str, mail: str, trap: Trap | None, journal: Journal) -> None:
         self._role = role
+        self._mail = mail
         self._trap = trap
         self._journal = journal
         self._hits = 0
+        self._struck = False
         self._lock = threading.Lock()
         self._from = time.monotonic() + (trap.after_s if trap else 0)
 
     def lay(self) -> None:
-        for step, (home, name) in ROLES[self._role].items():
+        for step, (home, name) in steps(self._role, self._mail).items():
             setattr(home, name, self._around(step, getattr(home, name)))
 
     def lay_in_sql(self, engine: Engine) -> None:
@@ -57,33 +64,47 @@ class Traps:
 
         @functools.wraps(function)
         def plain(*arguments: Any, **named: Any) -> Any:
-            self._reached(before)
+            self._reached(before, arguments)
             found = function(*arguments, **named)
-            self._reached(after)
+            self._reached(after, arguments)
             return found
 
         @functools.wraps(function)
         async def awaited(*arguments: Any, **named: Any) -> Any:
-            self._reached(before)
+            self._reached(before, arguments)
             found = await function(*arguments, **named)
-            self._reached(after)
+            self._reached(after, arguments)
             return found
 
         return awaited if inspect.iscoroutinefunction(function) else plain
 
-    def _reached(self, place: str) -> None:
-        trap, label = self._trap, f"{self._role}: {place}"
-        if trap is None or label not in trap.labels or time.monotonic() < self._from:
-            return
+    def _reached(self, place: str, about: tuple[Any, ...] = ()) -> None:
+        label = f"{self._role}: {place}"
+        if self._trap and self._is_time(self._trap, label):
+            self._strike(self._trap, label, about)
+
+    def _is_time(self, trap: Trap, label: str) -> bool:
+        waits = label != trap.onward and label not in trap.labels
+        if waits or self._struck or time.monotonic() < self._from:
+            return False
         with self._lock:
-            self._hits += 1
-            if self._hits != trap.hits:
-                return
-        if trap.victim == "self":
-            self._journal.note("killed", label=label, victim=self._role)
+            if self._struck:
+                return False
+            here = self._hits >= trap.hits and label == trap.onward
+            self._hits += label in trap.labels
+            self._struck = here if trap.onward else self._hits == trap.hits
+            return self._struck
+
+    def _strike(self, trap: Trap, label: str, about: tuple[Any, ...]) -> None:
+        if trap.victim == NAP:
+            uid, attempt = next((one.uid, one.attempt) for one in about if hasattr(one, "uid"))
+            self._journal.note("napping", label=label, number=trap.number, pid=os.getpid(), uid=uid, attempt=attempt)
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif trap.victim == SELF:
+            self._journal.note("killed", label=label, number=trap.number, victim=self._role)
             os.kill(os.getpid(), signal.SIGKILL)
         elif kill_family(Path(trap.victim)):
-            self._journal.note("killed", label=label, victim=Path(trap.victim).stem)
+            self._journal.note("killed", label=label, number=trap.number, victim=Path(trap.victim).stem)
 
 
 def kill_family(pid_file: Path) -> bool:

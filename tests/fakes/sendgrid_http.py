@@ -63,6 +63,7 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         for one in (self.rfile, self.wfile, self.connection):
             one.close()
+        self.wfile = io.BytesIO()  # the standard library flushes it once more
 
     def _reply(self, reply: Reply) -> None:
         if reply.answer is None:

@@ -5,16 +5,17 @@ import socket
 import ssl
 import tempfile
 from collections import deque
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from .smtp_server import TAKE_AND_BE_SILENT, TAKE_AND_HANG_UP, Server, Stage, Taken, Temper, hang_up, suffer
+from .smtp_server import TAKE_AND_BE_SILENT, TAKE_AND_HANG_UP, Draw, Server, Stage, Taken, Temper, hang_up, suffer
 
 HOST = "127.0.0.1"
 
@@ -25,7 +26,8 @@ class SmtpSink:
     `auth`: (user, password) for AUTH PLAIN and LOGIN; None offers no AUTH. `require_tls` implies `starttls`.
     `limit`: messages a connection may carry before it ends with 421. `eager`: DATA is granted even without a recipient.
     `messages`: what was taken, in order. `connections`: TCP connections made; `sender_reply` answers MAIL where set.
-    `early`: how often a client spoke before its turn.
+    `early`: how often a client spoke before its turn. `draw` decides at each stage where no fault is set, and
+    `on_taken` is called with what was taken, before the answer; both in the server's thread.
     """
 
     host = HOST
@@ -40,8 +42,11 @@ class SmtpSink:
         pipelining: bool = True,
         limit: int | None = None,
         eager: bool = False,
+        draw: Draw | None = None,
+        on_taken: Callable[[Taken], None] = lambda _: None,
     ) -> None:
-        self._handler = _Handler(auth, require_auth=require_auth, pipelining=pipelining, limit=limit, eager=eager)
+        habits = {"pipelining": pipelining, "limit": limit, "eager": eager, "draw": draw}
+        self._handler = _Handler(auth, require_auth, on_taken, habits)
         self._controller = _Controller(self._handler, starttls=starttls or require_tls, require_tls=require_tls)
         self._folder = tempfile.TemporaryDirectory()
         self.port = self._controller.port
@@ -128,9 +133,14 @@ class _Handler(Temper):
     """The hooks that aiosmtpd calls, all in the server's own thread."""
 
     def __init__(
-        self, auth: tuple[str, str] | None, *, require_auth: bool, pipelining: bool, limit: int | None, eager: bool
+        self,
+        auth: tuple[str, str] | None,
+        require_auth: bool,
+        on_taken: Callable[[Taken], None],
+        habits: dict[str, Any],
     ) -> None:
-        super().__init__(pipelining=pipelining, limit=limit, eager=eager)
+        super().__init__(**habits)
+        self.on_taken = on_taken
         self.auth = auth
         self.require_auth = require_auth
         self.goodbyes = 0
@@ -168,7 +178,7 @@ class _Handler(Temper):
     ) -> str:
         if reply := self.refused.get(address.lower()):
             return await suffer(server, reply)
-        if fault := self.faults.pop((address.lower(), "RCPT"), ""):
+        if fault := await self.fault_of(address, "RCPT"):
             return await suffer(server, fault)
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
@@ -177,9 +187,11 @@ class _Handler(Temper):
         fault = self.script.popleft() if self.script else None
         if isinstance(fault, str):
             return fault
-        named = self.fault(envelope, "MESSAGE")
+        named = await self.fault(envelope, "MESSAGE")
         if (fault is None or fault.taken) and named in ("", TAKE_AND_HANG_UP, TAKE_AND_BE_SILENT):
-            self.taken.append(Taken(envelope.mail_from or "", envelope.rcpt_tos, envelope.original_content or b""))
+            taken = Taken(envelope.mail_from or "", envelope.rcpt_tos, envelope.original_content or b"")
+            self.taken.append(taken)
+            self.on_taken(taken)
             assert isinstance(server, Server)
             server.carried += 1
         if fault is not None:

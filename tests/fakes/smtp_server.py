@@ -1,11 +1,13 @@
 """aiosmtpd's server, stricter about whose turn it is and worse-tempered."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, AnyStr, Literal, NamedTuple
 
 from aiosmtpd.smtp import SMTP, Envelope
 
 Stage = Literal["RCPT", "DATA", "CONTENT", "MESSAGE"]
+Draw = Callable[[str, Stage], tuple[float, str]]  # of a message to an address: seconds to wait, and the fault or ""
 HANG_UP, BE_SILENT = "hang up", "be silent"
 TAKE_AND_HANG_UP, TAKE_AND_BE_SILENT = "take and hang up", "take and be silent"
 
@@ -21,16 +23,25 @@ class Taken(NamedTuple):
 class Temper:
     """What a server is to do, and what it has seen; SmtpSink says more. `faults` are by address and stage."""
 
-    def __init__(self, *, pipelining: bool, limit: int | None, eager: bool) -> None:
+    def __init__(self, *, pipelining: bool, limit: int | None, eager: bool, draw: Draw | None = None) -> None:
         self.pipelining = pipelining
+        self.draw = draw
         self.limit = limit
         self.eager = eager
         self.early = 0
         self.taken: list[Taken] = []
         self.faults: dict[tuple[str, Stage], str] = {}
 
-    def fault(self, envelope: Envelope, stage: Stage) -> str:
-        return self.faults.pop((envelope.rcpt_tos[0].lower(), stage), "") if envelope.rcpt_tos else ""
+    async def fault(self, envelope: Envelope, stage: Stage) -> str:
+        return await self.fault_of(envelope.rcpt_tos[0], stage) if envelope.rcpt_tos else ""
+
+    async def fault_of(self, address: str, stage: Stage) -> str:
+        found = self.faults.pop((address.lower(), stage), "")
+        if found or self.draw is None:
+            return found
+        pause_s, found = self.draw(address.lower(), stage)
+        await asyncio.sleep(pause_s)
+        return found
 
 
 async def suffer(server: SMTP, fault: str) -> str:
@@ -78,9 +89,9 @@ class Server(SMTP):
         assert envelope is not None
         if not envelope.rcpt_tos:
             await (self._take_nothing(envelope) if self._temper.eager else self.push("554 5.5.1 no valid recipients"))
-        elif fault := self._temper.fault(envelope, "DATA"):
+        elif fault := await self._temper.fault(envelope, "DATA"):
             await self.push(await suffer(self, fault))
-        elif fault := self._temper.fault(envelope, "CONTENT"):
+        elif fault := await self._temper.fault(envelope, "CONTENT"):
             await self.push("354 go ahead")
             await self._reader.readuntil(b"\r\n")
             await super().push(await suffer(self, fault))  # here it is the server that speaks before its turn

@@ -254,6 +254,21 @@ def test_a_message_can_be_refused_for_now() -> None:
         assert len(sink.messages) == 1
 
 
+def test_the_sink_draws_a_fault_at_each_stage_and_tells_what_it_took() -> None:
+    asked: list[tuple[str, str]] = []
+    taken: list[list[str]] = []
+
+    def draw(address: str, stage: str) -> tuple[float, str]:
+        asked.append((address, stage))
+        return 0.0, "451 4.3.0 try later" if address == "bob@example.org" and stage == "RCPT" else ""
+
+    with SmtpSink(draw=draw, on_taken=lambda message: taken.append(message.rcpt_tos)) as sink, smtp(sink) as client:
+        client.sendmail("course@example.org", ["Bob@example.org", "alice@example.org"], RAW)
+        assert taken == [["alice@example.org"]]
+    stages = ["DATA", "CONTENT", "MESSAGE"]
+    assert asked == [("bob@example.org", "RCPT"), *(("alice@example.org", stage) for stage in ("RCPT", *stages))]
+
+
 @pytest.mark.parametrize("starttls", [False, True], ids=["plain", "TLS"])
 def test_the_sink_can_hang_up_before_or_after_taking_a_message(starttls: bool) -> None:
     with SmtpSink(starttls=starttls) as sink:

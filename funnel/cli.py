@@ -12,7 +12,7 @@ from funnel import balance, content, leash
 from funnel.flow.publish import publish
 from funnel.keyring import KeyringError
 from funnel.operate import COMMANDS
-from funnel.runtime import Runtime, assemble, service_mails
+from funnel.runtime import Runtime, assemble, service_mails, settle_down
 from funnel.settings import Settings, SettingsError, load
 from funnel.store.db import migrate
 
@@ -61,6 +61,7 @@ def web() -> None:
     leash.hold()
     settings = load()
     runtime = assemble(settings)
+    settle_down()
     # pages.broken has logged the fault's kind and place; a traceback's message could hold what somebody typed.
     logging.getLogger("uvicorn.error").addFilter(lambda record: not record.exc_info)
     uvicorn.run(

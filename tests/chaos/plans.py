@@ -20,6 +20,7 @@ SCRIPT = (
     Planned("worker", "before add deliveries"),
     Planned("web", "after add events", onward="after commit"),
     Planned("worker", "after request"),
+    Planned("worker", "after enter"),
     Planned("worker", "before next due"),
     Planned("worker", "before hint", victim="valkey"),
     Planned("worker", "after record", onward="after commit"),

@@ -12,7 +12,7 @@ from funnel.mail.outbox import Outbox
 from funnel.mail.sendgrid import SendGrid
 from funnel.mail.smtp import Smtp
 from funnel.mail.smtp_session import Session
-from funnel.store import batches, enrollments, events, signups, subscribers
+from funnel.store import batches, deliveries, enrollments, events, signups, subscribers
 
 Step = tuple[Any, str]  # where a function is looked up when it is called, and its name there
 
@@ -21,11 +21,12 @@ WORKER: dict[str, Step] = {
     "plan notices": (plan, "plan_notices"),
     "take due rows": (enrollments, "take_due"),
     "add batches": (batches, "add"),
-    "add deliveries": (batches, "add_deliveries"),
+    "add deliveries": (deliveries, "add"),
     "hint": (worker, "_hint"),
     "enqueue": (ArqRedis, "enqueue_job"),
     "start": (hands, "start"),
     "claim": (batches, "start"),
+    "enter": (deliveries, "enter"),
     "keep token": (signups, "keep_token"),
     "build": (start, "_mailing"),
     "mark": (bucket.Marks, "others"),

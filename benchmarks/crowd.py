@@ -28,6 +28,9 @@ class Shape:
     spread_ms: int = 10 * 60_000
     past: int = 0
     moved_on: float = 1.0
+    # PostgreSQL's due rows in no order at all; else as the service writes them: whoever is due together was sent the
+    # lesson before together, in the morning of a time zone.
+    scattered: bool = True
     sealed: bool = True  # everybody under a key of their own and with consents; else one sealed person for all
 
 

@@ -24,7 +24,7 @@ def run(bench: Bench) -> None:
     for kind in KINDS:
         smallest = 0.0
         for size in (5_000, 20_000) if bench.quick else (10_000, 1_000_000, MANY):
-            shape = _shape(size, bench)
+            shape = _shape(size, bench, scattered=False)
             url, seeded = bench.seeded(kind, shape)
             known = {"database": kind, "enrollments": size, "deliveries": seeded.deliveries}
             bench.report.add("plan: seeding", seeded.wall_s, "s", **known)
@@ -38,9 +38,10 @@ def run(bench: Bench) -> None:
             bench.forget(kind, shape)
 
 
-def _shape(size: int, bench: Bench) -> Shape:
+def _shape(size: int, bench: Bench, *, scattered: bool) -> Shape:
+    due = 100 if bench.quick else DUE
     moved_on = min(1.0, KEPT_AT_MOST / (3 * size))
-    return Shape(size, 100 if bench.quick else DUE, ROUNDS, SPREAD_MS, moved_on=moved_on, sealed=False)
+    return Shape(size, due, ROUNDS, SPREAD_MS, moved_on=moved_on, scattered=scattered, sealed=False)
 
 
 def _measure(bench: Bench, url: str, shape: Shape) -> tuple[float, float]:

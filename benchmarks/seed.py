@@ -61,8 +61,9 @@ def seed(engine: Engine, keyring: Keyring, shape: Shape, now_ms: int) -> Seeded:
         with loading(engine) as load:
             _load_people(load, shape, mix, crowd, keyring, now_ms)
             moments = due_moments(shape, crowd, chance, now_ms)
-            # SQLite keeps them in order anyhow; in PostgreSQL they stay as they come in: scattered.
-            load(due, DUE, _due_rows(mix, crowd, sorted(moments) if engine.dialect.name == "sqlite" else moments))
+            # SQLite keeps them in order anyhow; in PostgreSQL they stay as they come in.
+            ordered = engine.dialect.name == "sqlite" or not shape.scattered
+            load(due, DUE, _due_rows(mix, crowd, sorted(moments) if ordered else moments))
             deliveries = _load_past(load, mix, crowd, chance, now_ms)
     return Seeded(len(crowd.kinds), deliveries, meter.wall_s, meter.cpu_s)
 

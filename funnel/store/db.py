@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 10_000
-CACHE_KIB = 16_384  # a planning of 20,000 touches that much; SQLite's own 2 MB would be written out half-way
+CACHE_KIB = 4_096  # a planning of 20,000 writes that much; SQLite's own 2 MB would be written out half-way
 # Rows are read where the system keeps the file: a system call and a copy less for each of a start's scattered pages.
 MAPPED_BYTES = 0x7FFF0000  # the most that SQLite maps
 # libpq's own names; without them a server that has gone is waited for until the system gives up, a quarter of an hour.

@@ -11,10 +11,10 @@ from benchmarks.bench import open_bench
 BENCHMARKS = {
     "ceilings": ceilings.run,
     "send": send.run,
-    "latency": latency.run,
     "webhook": webhook.run,
-    "steady": steady.run,
+    "latency": latency.run,
     "plan": plan.run,
+    "steady": steady.run,
 }
 
 
@@ -30,10 +30,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers stop and files go
     names = [name for name in BENCHMARKS if name in chosen.names or not chosen.names]
     with open_bench(quick=chosen.quick, folder=chosen.folder) as bench:
+        writes = chosen.write or (len(names) == len(BENCHMARKS) and not chosen.quick)
         for name in names:
             BENCHMARKS[name](bench)
-        if chosen.write or (len(names) == len(BENCHMARKS) and not chosen.quick):
-            bench.report.write()
+            if writes:  # as far as it has come: a run that is cut short has told what it found
+                bench.report.write()
 
 
 if __name__ == "__main__":

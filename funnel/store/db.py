@@ -5,10 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 
@@ -78,6 +74,8 @@ def exclude_starts(connection: Connection) -> None:
 
 def migrate(engine: Engine) -> None:
     """Brings the schema up to date; from an empty database or from any earlier version."""
+    from alembic import command  # here and below: large, and of no use to who finds the schema up to date
+
     with engine.connect() as connection:
         command.upgrade(_config(connection), "head")
         connection.commit()
@@ -85,6 +83,9 @@ def migrate(engine: Engine) -> None:
 
 def is_current(connection: Connection) -> bool:
     """Whether the schema is the one this code was written for."""
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     found = MigrationContext.configure(connection).get_current_revision()
     return found == ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
@@ -96,7 +97,9 @@ def now_ms(connection: Connection) -> int:
     return int(connection.scalar(text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")))
 
 
-def _config(connection: Connection) -> Config:
+def _config(connection: Connection) -> Any:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection

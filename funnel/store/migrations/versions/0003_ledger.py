@@ -28,7 +28,9 @@ def _add_ledger() -> None:
     )
     op.execute(
         "INSERT INTO ledger (lesson_id, subscriber_id, delivery_id) SELECT lesson_id, subscriber_id, id FROM delivery"
-        " WHERE lesson_id IS NOT NULL ORDER BY lesson_id, subscriber_id"
+        # What nobody has started may be planned anew under another delivery.
+        " WHERE lesson_id IS NOT NULL AND batch_id IN (SELECT id FROM batch WHERE started_ms IS NOT NULL)"
+        " ORDER BY lesson_id, subscriber_id"
     )
 
 

@@ -1,12 +1,13 @@
 """Being in a course: entering one, what comes next, changing to another."""
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import Connection
 
 from funnel.core.consent import Enrolled, Standing
-from funnel.core.schedule import due_ms, is_zone
-from funnel.core.sequence import Funnel, Lesson
+from funnel.core.progress import Reader, next_step
+from funnel.core.sequence import Funnel
 from funnel.flow.tools import Tools
 from funnel.store import deliveries, enrollments, revisions, subscribers
 from funnel.store.db import reading, writing
@@ -46,17 +47,15 @@ def schedule_next(
     """Writes the next due row of each (active enrollment, zone), counted from `from_ms`; finishes who has them all."""
     listed = list(people)
     lesson_ids = revisions.lesson_ids(connection, funnel.name)
-    readers = [enrollment.subscriber_id for enrollment, _ in listed]
-    had = enrollments.received(connection, list(lesson_ids.values()), readers)
+    had = _received(connection, lesson_ids, [enrollment.subscriber_id for enrollment, _ in listed])
     rows, finished = [], []
     for enrollment, zone in listed:
-        lesson = next_lesson(funnel, enrollment, lesson_ids, had)
-        if lesson is None:
+        reader = Reader(enrollment.pattern, enrollment.secondary, enrollment.pace, zone)
+        step = next_step(funnel, reader, had[enrollment.subscriber_id], from_ms, tools.day_ms)
+        if step is None:
             finished.append(enrollment.id)
-            continue
-        local = zone if is_zone(zone) else funnel.timezone
-        moment = due_ms(from_ms, lesson.timing, local, enrollment.pace, tools.day_ms)
-        rows.append((enrollment, moment, lesson_ids[lesson.key]))
+        else:
+            rows.append((enrollment, step.due_ms, lesson_ids[step.lesson.key]))
     enrollments.add_due(connection, rows)
     enrollments.set_states(connection, finished, Enrolled.FINISHED, None, from_ms)
 
@@ -75,16 +74,13 @@ def go_on(connection: Connection, tools: Tools, funnel: str, rows: Collection[Re
         schedule_next(connection, tools, current, [(person, person.zone) for person in people], now_ms)
 
 
-def next_lesson(
-    funnel: Funnel, enrollment: Record, lesson_ids: dict[str, int], had: Collection[tuple[int, int]]
-) -> Lesson | None:
-    """The first lesson of the enrollment's sequence that its subscriber has not received."""
-    pattern = funnel.patterns.get(enrollment.pattern)
-    lessons = pattern.lessons if pattern else ()
-    return next(
-        (lesson for lesson in lessons if (enrollment.subscriber_id, lesson_ids[lesson.key]) not in had),
-        None,
-    )
+def _received(connection: Connection, lesson_ids: Mapping[str, int], readers: list[int]) -> Mapping[int, set[str]]:
+    """subscriber → the keys of the lessons they have had."""
+    keys = {id_: key for key, id_ in lesson_ids.items()}
+    had: dict[int, set[str]] = defaultdict(set)
+    for subscriber_id, lesson_id in enrollments.received(connection, list(keys), readers):
+        had[subscriber_id].add(keys[lesson_id])
+    return had
 
 
 def choose(tools: Tools, delivery_id: int, pattern: str, now_ms: int) -> Funnel | None:

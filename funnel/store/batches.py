@@ -12,6 +12,7 @@ from funnel.store.tables import (
     batch,
     delivery,
     notice,
+    records,
 )
 
 
@@ -69,7 +70,7 @@ def start(
         "lease_ms": now_ms + lease_ms,
         "provider": provider,
     }
-    started = connection.execute(batch.update().where(planned).values(values).returning(batch)).all()
+    started = records(connection.execute(batch.update().where(planned).values(values).returning(batch)))
     place = {id_: number for number, id_ in enumerate(ids)}
     return sorted(started, key=lambda row: place[row.id])
 

@@ -14,6 +14,7 @@ from funnel.store.tables import (
     ledger,
     lesson,
     notice,
+    records,
     signup,
     subscriber,
     subscriber_key,
@@ -50,9 +51,8 @@ def readers(connection: Connection, batch_ids: Collection[int]) -> Sequence[Reco
         *(subscriber_key.c.version, subscriber_key.c.wrapped),
     )
     found = select(*columns).select_from(joined).where(among(connection, delivery.c.batch_id, batch_ids))
-    return connection.execute(
-        found.where(delivery.c.state.is_(None)).order_by(delivery.c.batch_id, delivery.c.position)
-    ).all()
+    found = found.where(delivery.c.state.is_(None)).order_by(delivery.c.batch_id, delivery.c.position)
+    return records(connection.execute(found))
 
 
 def of_batch(connection: Connection, batch_id: int) -> Sequence[Record]:

@@ -10,7 +10,7 @@ from funnel.core.consent import Enrolled
 from funnel.core.delivery import NEVER_SENT
 from funnel.store.bulk import among, run_many
 from funnel.store.db import exclude_starts
-from funnel.store.tables import Record, batch, delivery, due, enrollment, ledger, subscriber
+from funnel.store.tables import Record, batch, delivery, due, enrollment, ledger, records, subscriber
 from funnel.store.upsert import insert_missing
 
 LIVE = (Enrolled.ACTIVE, Enrolled.PAUSED)
@@ -199,9 +199,9 @@ def take_due(connection: Connection, now_ms: int, limit: int, without: Collectio
     """
     if connection.dialect.name == "postgresql":
         asked = {"now_ms": now_ms, "limit": limit, "without": list(without)}
-        return connection.execute(_TAKE_POSTGRESQL, asked).all()
+        return records(connection.execute(_TAKE_POSTGRESQL, asked))
     kept = json.dumps(list(without))
-    rows = connection.execute(_TAKE_SQLITE, {"now_ms": now_ms, "limit": limit, "without": kept}).all()
+    rows = records(connection.execute(_TAKE_SQLITE, {"now_ms": now_ms, "limit": limit, "without": kept}))
     last = rows[-1] if len(rows) == limit else None
     end = (last.due_ms, last.enrollment_id, last.turn) if last else (now_ms, _LAST, _LAST)
     gone = {"due_ms": end[0], "enrollment_id": end[1], "turn": end[2], "without": kept}

@@ -42,9 +42,10 @@ def settle(tools: Tools, answers: Sequence[tuple[Started, Report]], now_ms: int)
     kept = [False] * len(answers)
     accepted: dict[str, list[Record]] = defaultdict(list)
     with writing(tools.engine) as connection:
-        # By id, as everybody locks batches: nobody waits for somebody who waits for them.
-        for number, (started, report) in sorted(enumerate(answers), key=lambda each: each[1][0].batch.id):
-            kept[number] = _record(connection, started, report, now_ms)
+        held = batches.held(connection, (started.batch for started, _ in answers))
+        batches.accept(connection, [_acceptance(*answer) for answer in answers if _is_taken(*answer, held)], now_ms)
+        for number, (started, report) in enumerate(answers):
+            kept[number] = _record(connection, started, report, held, now_ms)
             if kept[number] and report.fate.state == State.ACCEPTED and started.batch.kind == Kind.LESSON:
                 others = (row for place, row in enumerate(started.rows) if place not in report.exceptions)
                 accepted[started.batch.funnel] += others
@@ -103,11 +104,21 @@ def split_off(connection: Connection, batch: Record, ids: Sequence[int], fate: F
     batches.rebatch(connection, batch.kind, ids, batch.id, batches.add(connection, [fresh])[uid])
 
 
-def _record(connection: Connection, started: Started, report: Report, now_ms: int) -> bool:
+def _is_taken(started: Started, report: Report, held: Collection[int]) -> bool:
+    return report.fate.state == State.ACCEPTED and started.batch.id in held
+
+
+def _acceptance(started: Started, report: Report) -> tuple[int, int, str | None]:
+    return started.batch.id, bit(started.batch.attempt), report.fate.reference or None
+
+
+def _record(connection: Connection, started: Started, report: Report, held: Collection[int], now_ms: int) -> bool:
     row = started.batch
-    if not batches.settle(connection, row.id, row.owner, row.attempt, _values(row, report, now_ms)):
+    if row.id not in held:
         proven = report.fate.state == State.ACCEPTED and not report.exceptions
         return proven and batches.prove(connection, row.id, bit(row.attempt), now_ms, report.fate.reference or None)
+    if report.fate.state != State.ACCEPTED:
+        batches.settle(connection, row.id, row.owner, row.attempt, _values(row, report, now_ms))
     if report.fate.state == State.FAILED:
         everybody = dict.fromkeys(range(len(started.rows)), report.fate)
         _differ(connection, row, started.rows, {**everybody, **report.exceptions}, now_ms)
@@ -126,8 +137,6 @@ def _values(batch: Record, report: Report, now_ms: int) -> dict[str, Any]:
     if fate.state == State.PLANNED:
         again = {"retries": batch.retries + (fate.retry_ms > 0), "owner": None, "lease_ms": None}
         return {**values, **again, "planned_ms": now_ms + _wait_ms(fate, batch.retries, report.health)}
-    if fate.state == State.ACCEPTED:
-        values |= {"reference": fate.reference or None, "proven": batch.proven | bit(batch.attempt)}
     return {**values, "settled_ms": None if fate.state == State.UNKNOWN else now_ms}
 
 

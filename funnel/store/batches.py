@@ -1,9 +1,9 @@
 """Batches: what was planned, started and settled."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal_column, select, tuple_
 
 from funnel.core.delivery import MOVES, Cause, State
 from funnel.store.bulk import among
@@ -85,6 +85,24 @@ def settle(connection: Connection, batch_id: int, owner: str, attempt: int, valu
     """Writes `values` while (owner, attempt) still holds the batch. False when it does not: nothing was written."""
     changed = batch.update().where(_held(batch_id, owner, attempt)).values(values)
     return bool(connection.execute(changed).rowcount)
+
+
+def held(connection: Connection, rows: Iterable[Record]) -> set[int]:
+    """The ids of those of these batches that (owner, attempt) still holds. None changes until the transaction ends.
+
+    Locked in the order of ids, as everybody locks batches: nobody waits for somebody who waits for them.
+    """
+    holders = {row.id: (State.STARTED, row.owner, row.attempt) for row in rows}
+    found = select(batch.c.id, batch.c.state, batch.c.owner, batch.c.attempt).order_by(batch.c.id).with_for_update()
+    locked = connection.execute(found.where(among(connection, batch.c.id, holders)))
+    return {id_ for id_, *holder in locked if tuple(holder) == holders[id_]}
+
+
+def accept(connection: Connection, accepted: Sequence[tuple[int, int, str | None]], now_ms: int) -> None:
+    """Settles batches that are held: (id, the bit of the attempt, the provider's reference) of each."""
+    rows = [dict(zip(("own_id", "bit", "given"), each, strict=True)) for each in accepted]
+    if rows:
+        connection.execute(_ACCEPT, [{**row, "now_ms": now_ms} for row in rows])
 
 
 def prove(connection: Connection, batch_id: int, mask: int, now_ms: int, reference: str | None = None) -> bool:
@@ -180,3 +198,16 @@ def _may(cause: Cause) -> Any:
 
 def _held(batch_id: int, owner: str, attempt: int) -> Any:
     return and_(batch.c.id == batch_id, _may(Cause.AGAIN), batch.c.owner == owner, batch.c.attempt == attempt)
+
+
+_ACCEPT = (
+    batch.update()
+    .where(batch.c.id == bindparam("own_id"))
+    .values(
+        state=MOVES[Cause.ACCEPT].after,
+        reason=None,
+        reference=bindparam("given"),
+        proven=batch.c.proven.op("|")(bindparam("bit")),
+        settled_ms=bindparam("now_ms"),
+    )
+)

@@ -22,6 +22,7 @@ from funnel.core.delivery import Fate, Health, Kind, Report, State
 from funnel.flow.settle import give_back, renew, settle
 from funnel.flow.start import Broken, Started, start
 from funnel.flow.watch import seen_twice
+from funnel.mail.provider import Recipients
 from funnel.meters import Meters, Step
 from funnel.runtime import Runtime
 from funnel.store.tables import Record
@@ -219,7 +220,8 @@ class Hands:
         row, tools = started.batch, self.runtime.tools
         if row.kind != Kind.LESSON or row.attempt > 1:
             return False
-        addresses = {each.id: to.address for each, to in zip(started.rows, started.mailing.recipients, strict=True)}
+        to = Recipients.of(started.mailing.recipients).addresses
+        addresses = {each.id: address for each, address in zip(started.rows, to, strict=True)}
         lesson, now_ms = str(row.lesson_id), self.runtime.now_ms()
         doubled = seen_twice(tools.engine, tools.marks, tools.keyring.tag_key, row.funnel, lesson, addresses, now_ms)
         if doubled:

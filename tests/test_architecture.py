@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "runtime": {"bucket", "core", "content", "store", "mail", "keyring", "flow", "settings"},
     "web": {"core", "flow", "store", "keyring", "markdown", "runtime", "settings", "web"},
     "answers": {"core", "flow"},
-    "hands": {"answers", "core", "flow", "meters", "runtime", "store"},
+    "hands": {"answers", "core", "flow", "mail", "meters", "runtime", "store"},
     "worker": {"flow", "hands", "runtime", "settings", "store"},
     "up": {"leash", "settings"},
     "meters": {"core"},

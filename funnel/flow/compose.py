@@ -11,7 +11,7 @@ from funnel.core.sequence import Funnel
 from funnel.flow.people import Person
 from funnel.flow.tools import Tools
 from funnel.mail.compile import Template
-from funnel.mail.provider import Recipient
+from funnel.mail.provider import Recipient, Recipients
 from funnel.store.tables import Record
 
 OWN_LINKS = {"read_url": Use.READ, "unsubscribe_url": Use.UNSUBSCRIBE, "choose_url": Use.CHOOSE}
@@ -44,35 +44,25 @@ def notice(tools: Tools, funnel: Funnel, revision_id: str, kind: str) -> Templat
 
 def lesson_recipients(
     tools: Tools, template: Template, domain: str, rows: Sequence[Record], persons: Mapping[int, Person]
-) -> list[Recipient]:
+) -> Recipients:
     """What `template` asks of these readers. `rows` are their deliveries: id and position; `domain` is the sender's."""
-    ids = [row.id for row in rows]
+    key, ids = tools.keyring.link_key, [row.id for row in rows]
+    people = [persons[id_] for id_ in ids]
 
     def links_for(use: Use) -> list[str]:
-        return [f"{tools.base_url}/{use}/{token}" for token in links.tokens(tools.keyring.link_key, use, ids)]
+        beginning = f"{tools.base_url}/{use}/"
+        return [beginning + token for token in links.tokens(key, use, ids)]
 
     own = {name: links_for(use) for name, use in OWN_LINKS.items() if name in template.names or use == Use.UNSUBSCRIBE}
-    # Stable across attempts; tells nothing but that it is ours.
-    message_ids = links.tokens(tools.keyring.link_key, Use.LESSON_ID, ids)
-    names = ("first_name", *own)
-    return [
-        Recipient(
-            f"lesson-{row.id:08}",
-            person.address,
-            f"<{message_id}@{domain}>",
-            dict(zip(names, (person.first_name, *theirs), strict=True)),
-            {"List-Unsubscribe": f"<{leave}>"},
-            row.position,
-        )
-        for row, person, message_id, leave, theirs in zip(
-            rows,
-            [persons[id_] for id_ in ids],
-            message_ids,
-            own["unsubscribe_url"],
-            zip(*own.values(), strict=True),
-            strict=True,
-        )
-    ]
+    return Recipients(
+        keys=[f"lesson-{id_:08}" for id_ in ids],
+        addresses=[person.address for person in people],
+        # Stable across attempts; tells nothing but that it is ours.
+        message_ids=[f"<{token}@{domain}>" for token in links.tokens(key, Use.LESSON_ID, ids)],
+        values={"first_name": [person.first_name for person in people], **own},
+        headers={"List-Unsubscribe": [f"<{link}>" for link in own["unsubscribe_url"]]},
+        places=[row.position for row in rows],
+    )
 
 
 def notice_recipients(

@@ -27,7 +27,7 @@ from funnel.flow.settle import postpone, split_off
 from funnel.flow.signup import CONFIRM_MS
 from funnel.flow.tools import Tools
 from funnel.keyring import Unreadable
-from funnel.mail.provider import Mailing
+from funnel.mail.provider import Mailing, Recipient
 from funnel.store import batches, deliveries, enrollments, signups
 from funnel.store.db import share_starts, writing
 from funnel.store.tables import Record
@@ -214,13 +214,13 @@ def _mailing(
     domain = compose.domain_of(funnel)
     if lesson is None:
         template = compose.notice(tools, funnel, batch.revision_id, batch.segment)
-        recipients = compose.notice_recipients(tools, domain, rows, persons)
+        recipients: Sequence[Recipient] = compose.notice_recipients(tools, domain, rows, persons)
     else:
         template = compose.lesson(tools, funnel, batch.revision_id, lesson, batch.segment)
         recipients = compose.lesson_recipients(tools, template, domain, rows, persons)
     shared: dict[str, Any] = compose.envelope(funnel, Kind(batch.kind))
     return Mailing(
-        uid=batch.uid, template=template, recipients=tuple(recipients), date_ms=now_ms, attempt=batch.attempt, **shared
+        uid=batch.uid, template=template, recipients=recipients, date_ms=now_ms, attempt=batch.attempt, **shared
     )
 
 

@@ -1,8 +1,9 @@
 """What every mail provider is given and what it answers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from itertools import chain
+from typing import NamedTuple, Protocol, overload
 
 from funnel.core.delivery import Report, Unknowns
 from funnel.mail.compile import Template
@@ -23,6 +24,59 @@ class Recipient(NamedTuple):
     place: int = 0
 
 
+@dataclass(frozen=True)
+class Recipients(Sequence[Recipient]):
+    """Recipients by column, for whoever writes all of them at once. All have the same fields and headers."""
+
+    keys: Sequence[str]
+    addresses: Sequence[str]
+    message_ids: Sequence[str]
+    values: Mapping[str, Sequence[str]]
+    headers: Mapping[str, Sequence[str]]
+    places: Sequence[int]
+
+    @classmethod
+    def of(cls, listed: Sequence[Recipient]) -> "Recipients":
+        """Their columns. Raises ValueError unless all have the same headers; a field that somebody lacks is empty."""
+        if isinstance(listed, Recipients):
+            return listed
+        keys, addresses, message_ids, values, headers, places = zip(*listed, strict=True)
+        if any(one.keys() != headers[0].keys() for one in headers):
+            raise ValueError("the recipients of a mailing have the same headers")
+        return cls(
+            keys,
+            addresses,
+            message_ids,
+            {name: [one.get(name, "") for one in values] for name in dict.fromkeys(chain(*values))},
+            {name: [one[name] for one in headers] for name in headers[0]},
+            places,
+        )
+
+    def __len__(self) -> int:
+        return len(self.addresses)
+
+    @overload
+    def __getitem__(self, index: int) -> Recipient: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Recipient, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Recipient | tuple[Recipient, ...]:
+        if isinstance(index, slice):
+            return tuple(self[place] for place in range(len(self))[index])
+        return Recipient(
+            self.keys[index],
+            self.addresses[index],
+            self.message_ids[index],
+            {name: column[index] for name, column in self.values.items()},
+            {name: column[index] for name, column in self.headers.items()},
+            self.places[index],
+        )
+
+    def __iter__(self) -> Iterator[Recipient]:
+        return map(self.__getitem__, range(len(self)))
+
+
 def always() -> bool:
     return True
 
@@ -40,7 +94,7 @@ class Mailing:
     sender_name: str
     sender_address: str
     headers: Mapping[str, str]
-    recipients: tuple[Recipient, ...]
+    recipients: Sequence[Recipient]
     date_ms: int
     attempt: int = 1
     in_time: Callable[[], bool] = field(default=always, compare=False, repr=False)

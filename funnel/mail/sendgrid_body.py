@@ -5,9 +5,9 @@ single join weaves the columns together. No step costs a Python call per recipie
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby, repeat
+from itertools import chain, repeat
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -15,7 +15,7 @@ import orjson
 from funnel.core.lesson import Field
 from funnel.mail.compile import Pieces, Template, escape_html
 from funnel.mail.message import one_line
-from funnel.mail.provider import Mailing, Recipient
+from funnel.mail.provider import Mailing, Recipients
 
 # JSON leaves this character as it is. No name or address holds it; a value that does takes the slow way.
 _SEPARATOR = "\x7f"
@@ -48,9 +48,7 @@ def request_body(mailing: Mailing) -> bytes:
         "custom_args": {"batch": f"{mailing.uid}.{mailing.attempt}"},
         "tracking_settings": _TRACKING,
     }
-    # As a rule all recipients have the same headers: one run.
-    runs = groupby(mailing.recipients, key=lambda one: tuple(one.headers))
-    people = b",".join(_personalizations(form, names, list(run)) for names, run in runs)
+    people = _personalizations(form, Recipients.of(mailing.recipients))
     return b"".join((orjson.dumps(shared)[:-1], b",", form.content, b',"personalizations":[', people, b"]}"))
 
 
@@ -84,14 +82,13 @@ def _marked(pieces: Pieces, marks: dict[Field, str]) -> str:
     return "".join(part if isinstance(part, str) else marks[part] for part in pieces.parts)
 
 
-def _personalizations(form: _Form, names: tuple[str, ...], run: list[Recipient]) -> bytes:
-    """The personalizations of recipients that have the same header `names`, with commas between."""
+def _personalizations(form: _Form, people: Recipients) -> bytes:
+    """Everybody's personalization, with commas between."""
     opening = b'{"to":[{"email":"'
-    addresses = _in_json([one.address for one in run])
-    rest = [*_headers(names, run), *_substitutions(form, run)]
+    rest = [*_headers(people), *_substitutions(form, people)]
     woven = zip(
         chain((opening,), repeat(b"," + opening)),
-        addresses,
+        _in_json(people.addresses),
         *(part for literal, column in rest for part in (repeat(literal), column)),
         repeat(b'"}}'),
         strict=False,  # the literals never end
@@ -99,18 +96,19 @@ def _personalizations(form: _Form, names: tuple[str, ...], run: list[Recipient])
     return b"".join(chain.from_iterable(woven))
 
 
-def _headers(names: tuple[str, ...], run: list[Recipient]) -> Iterator[_Column]:
+def _headers(people: Recipients) -> Iterator[_Column]:
     """Each column with the JSON before it, from the address's end on."""
-    yield b'"}],"headers":{"Message-ID":"', _in_json([one.message_id for one in run])
-    for name in names:
-        yield b'",%b:"' % json.dumps(name).encode(), _in_json([one.headers[name] for one in run])
-    yield b'"},"custom_args":{"position":"', _in_json([str(one.place) for one in run])
+    yield b'"}],"headers":{"Message-ID":"', _in_json(people.message_ids)
+    for name, column in people.headers.items():
+        yield b'",%b:"' % json.dumps(name).encode(), _in_json(column)
+    yield b'"},"custom_args":{"position":"', [b"%d" % place for place in people.places]
 
 
-def _substitutions(form: _Form, run: list[Recipient]) -> Iterator[_Column]:
+def _substitutions(form: _Form, people: Recipients) -> Iterator[_Column]:
     joint = b'"},"substitutions":{'
     for field in form.texts | form.htmls:
-        values = [one.values.get(field.name) or field.fallback for one in run]
+        given = people.values.get(field.name, ("",) * len(people))
+        values = given if all(given) else [value or field.fallback for value in given]
         texts, escaped = _in_json(values), _in_html(values)
         if mark := form.texts.get(field):
             yield b'%b%b:"' % (joint, mark), texts
@@ -120,7 +118,7 @@ def _substitutions(form: _Form, run: list[Recipient]) -> Iterator[_Column]:
             joint = b'",'
 
 
-def _in_json(values: list[str]) -> list[bytes]:
+def _in_json(values: Sequence[str]) -> list[bytes]:
     """Each value as JSON writes it between quotation marks."""
     try:
         parts = orjson.dumps(_SEPARATOR.join(values))[1:-1].split(_SEPARATOR.encode())
@@ -129,7 +127,7 @@ def _in_json(values: list[str]) -> list[bytes]:
     return parts if len(parts) == len(values) else [json.dumps(value)[1:-1].encode() for value in values]
 
 
-def _in_html(values: list[str]) -> list[str]:
+def _in_html(values: Sequence[str]) -> Sequence[str]:
     """Each value escaped; `values` itself where that changes nothing, as with links."""
     joined = _SEPARATOR.join(values)
     escaped = escape_html(joined)

@@ -5,7 +5,7 @@ from collections import deque
 
 from funnel.core.delivery import ACCEPTED, Fate, Health, Report, State
 from funnel.mail.message import Writer
-from funnel.mail.provider import Mailing
+from funnel.mail.provider import Mailing, Recipients
 from funnel.mail.smtp_session import Broken, Opened, Opening, Session, opening
 
 SOON_MS = 30_000
@@ -27,14 +27,14 @@ class Window:
     """Who is still `waiting`, by place in the mailing, and what became of the others."""
 
     def __init__(self, mailing: Mailing) -> None:
-        self._sender, self._recipients = mailing.sender_address, mailing.recipients
+        self._sender, self._addresses = mailing.sender_address, Recipients.of(mailing.recipients).addresses
         self._messages: dict[int, list[bytes]] = {}
         self._fates: dict[int, Fate] = {}
         self._rest, self._health = ACCEPTED, Health.FINE
         self._in_time, self._begun = mailing.in_time, False
         # All before a word is said: half as dear as one by one, with the processor's caches cold from each wait.
         parts = Writer(mailing).parts
-        for place, one in enumerate(self._recipients):
+        for place, one in enumerate(mailing.recipients):
             if _SPEAKABLE.fullmatch(one.address):
                 self._messages[place] = parts(one)
             else:
@@ -74,7 +74,7 @@ class Window:
     def report(self) -> Report:
         if not self._fates:
             return Report(self._rest, health=self._health)
-        fates = [self._fates.get(place, self._rest) for place in range(len(self._recipients))]
+        fates = [self._fates.get(place, self._rest) for place in range(len(self._addresses))]
         return Report(ACCEPTED, {place: fate for place, fate in enumerate(fates) if fate != ACCEPTED}, self._health)
 
     def _talk(self, session: Session) -> None:
@@ -114,7 +114,7 @@ class Window:
             self._fates[self.waiting.popleft()] = _fate(code)
 
     def _opening(self) -> Opening:
-        return opening(self._sender, self._recipients[self.waiting[0]].address)
+        return opening(self._sender, self._addresses[self.waiting[0]])
 
 
 def _fate(code: int) -> Fate:

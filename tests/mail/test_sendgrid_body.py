@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sendgrid.helpers.mail import (
@@ -154,8 +155,17 @@ def test_a_mail_without_a_field_is_what_the_official_sdk_writes(funnel: Funnel) 
 )  # fmt: skip
 def test_no_name_address_or_header_breaks_the_request(people: list[Recipient], parts: list[str | Field]) -> None:
     template = letters.template(["A note"], parts, [*reversed(parts), "."])
-    mail = Mailing(letters.UID, template, 'The "House"', "house@example.org", {"X-Z": "ü"}, tuple(people), NOON_MS)
+    alike = tuple(
+        one._replace(headers={name: one.headers.get(name, "") for name in people[0].headers}) for one in people
+    )
+    mail = Mailing(letters.UID, template, 'The "House"', "house@example.org", {"X-Z": "ü"}, alike, NOON_MS)
     assert request_of(mail) == as_a_plain_dictionary(mail)
+
+
+def test_recipients_with_different_headers_are_not_one_mailing(mailing: Mailing) -> None:
+    first, *others = mailing.recipients
+    with pytest.raises(ValueError, match="same headers"):
+        request_body(replace(mailing, recipients=(first._replace(headers={}), *others)))
 
 
 def test_a_name_with_the_character_that_parts_names_stays_with_its_reader(funnel: Funnel) -> None:

@@ -15,7 +15,7 @@ from funnel import bucket, content
 from funnel.core.lesson import NOTICE_FIELDS, Source
 from funnel.flow.holding import Breaker
 from funnel.flow.tools import Tools
-from funnel.keyring import Keyring, KeyringError
+from funnel.keyring import Keyring, KeyringError, new_key
 from funnel.mail.compile import Layouts
 from funnel.mail.outbox import Outbox
 from funnel.mail.provider import Provider
@@ -79,7 +79,7 @@ def settle_down() -> None:
 def assemble(settings: Settings) -> Runtime:
     """Everything, ready to use. Raises KeyringError or ContentError when a part cannot be."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    provider = _provider(settings)
+    provider = provider_of(settings)
     keyring = _keyring(settings)
     redis = bucket.connect(settings.redis_url or "redis://127.0.0.1:6379")
     tools = Tools(
@@ -99,6 +99,20 @@ def assemble(settings: Settings) -> Runtime:
     return Runtime(settings, tools, provider, redis)
 
 
+def drafting(settings: Settings, root: Path) -> Tools:
+    """What content is looked at with before anybody gets it: keys that open nothing, and a database for old revisions.
+
+    Nothing is connected to, and nothing written. Raises ContentError for service mails that cannot be used.
+    """
+    return Tools(
+        engine=open_engine(settings.database_url),
+        keyring=Keyring({1: new_key()}),
+        layouts=Layouts(root / "emails", ROOT / "emails"),
+        notices=service_mails(root),
+        base_url=settings.base_url,
+    )
+
+
 def _keyring(settings: Settings) -> Keyring:
     """From the setting, or the file below `home`. A lost file is never replaced: what it sealed would be lost."""
     path = settings.home / "keyring"
@@ -107,7 +121,8 @@ def _keyring(settings: Settings) -> Keyring:
     return Keyring.parse(settings.keys) if settings.keys else Keyring.from_file(path)
 
 
-def _provider(settings: Settings) -> Provider:
+def provider_of(settings: Settings) -> Provider:
+    """The way to send mail that the settings name."""
     if settings.mail == "outbox":
         return Outbox(settings.home / "outbox", settings.batch_size)
     if settings.mail == "sendgrid":

@@ -1,5 +1,6 @@
 """A lesson as a page: the same blocks as in the mail, without anything personal but the reader's own links."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from funnel.core import links
@@ -29,13 +30,21 @@ def lesson_page(tools: Tools, delivery_id: int) -> LessonPage | None:
         if not sent or not sent.lesson_key or not subscribers.key_of(connection, sent.subscriber_id):
             return None
         funnel = tools.funnel(connection, sent.revision_id)
-    found = funnel.lesson(sent.lesson_key)
-    assert found is not None, "a revision never changes"
-    source = found[1].source
     choose = links.token(tools.keyring.link_key, Use.CHOOSE, delivery_id)
+    found = page_of(tools, funnel, sent.lesson_key, segment_traits(sent.segment), f"/{Use.CHOOSE}/{choose}")
+    assert found is not None, "a revision never changes"
+    return found
+
+
+def page_of(tools: Tools, funnel: Funnel, key: str, traits: Mapping[str, str], choose_url: str) -> LessonPage | None:
+    """The lesson of that key as readers with these traits see it; None when there is none."""
+    found = funnel.lesson(key)
+    if not found:
+        return None
+    source = found[1].source
     # The name stays out: a forwarded link should not tell whose it was. Its fallback stands in.
-    values = {**lesson_statics(tools, funnel), "first_name": "", "choose_url": f"/{Use.CHOOSE}/{choose}"}
-    shown = visible(source.blocks, segment_traits(sent.segment), funnel.educator.complete)
+    values = {**lesson_statics(tools, funnel), "first_name": "", "choose_url": choose_url}
+    shown = visible(source.blocks, traits, funnel.educator.complete)
     return LessonPage(
         funnel, fill(source.subject, values), [(block.kind, to_html(fill(block.markdown, values))) for block in shown]
     )

@@ -27,6 +27,7 @@ def routes() -> list[BaseRoute]:
         Route("/outbox/{name}", view(operator.outbox_mail), methods=GET),
         Route("/outbox/{name}/html", view(operator.outbox_html), methods=GET),
         Route("/hooks/sendgrid", hooks.sendgrid, methods=POST),
+        Route("/t", view(visitor.test_link), methods=BOTH),
         Route("/leave", view(visitor.leave), methods=POST),
         Route("/c/{token}", view(joining.confirm, nudges=True), methods=BOTH),
         Route("/c/{token}/again", view(joining.confirm_again, nudges=True), methods=POST),

@@ -135,6 +135,14 @@ def _explained(shown: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (shown,) if isinstance(shown, str) else shown or ()
 
 
+def test_link(visit: Visit) -> Response:
+    """Where the links of a test mail lead. A mail client that unsubscribes by itself gets a 200, too."""
+    funnels = [funnel for _, funnel in visit.funnels.values()]
+    if not funnels:
+        raise HTTPException(404)
+    return visit.page("test", funnel=funnels[0])
+
+
 def leave(visit: Visit) -> Response:
     """Forgets all that this browser kept for us and goes somewhere neutral, with no page of ours to go back to."""
     funnels = {slug: funnel for slug, (_, funnel) in visit.funnels.items()}

@@ -1,0 +1,51 @@
+"""A funnel as it stands in files, or as it stood in a revision, with everything that is needed to render it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from funnel import content
+from funnel.core.sequence import Funnel
+from funnel.flow.tools import Tools
+from funnel.store import revisions
+from funnel.store.db import reading
+
+
+@dataclass(frozen=True)
+class Draft:
+    """`revision_id` names what is in the files, whether it is stored or not. `root` is where its tools' files are."""
+
+    funnel: Funnel
+    files: Mapping[str, bytes]
+    revision_id: str
+    tools: Tools
+    root: Path
+
+
+def read(tools: Tools, root: Path) -> tuple[dict[str, Draft], list[content.Problem]]:
+    """Every funnel below `root` that can be read, by name, and what is wrong with the others."""
+    found, problems = {}, []
+    for name in content.names(root):
+        try:
+            files = content.read_folder(root, name)
+            funnel = content.parse(name, files)
+            found[name] = Draft(funnel, files, content.revision_id(files), tools, root)
+        except content.ContentError as error:
+            problems += error.problems
+    if not problems:
+        try:
+            content.read_all(root)
+        except content.ContentError as error:
+            problems += error.problems
+    return found, problems
+
+
+def stored(tools: Tools, root: Path, named: str) -> Draft:
+    """A stored revision by its id, or the beginning of one. Raises LookupError when it is not exactly one."""
+    with reading(tools.engine) as connection:
+        ids = revisions.beginning_with(connection, named)
+        found = revisions.files(connection, ids[0]) if len(ids) == 1 else None
+    if not found:
+        raise LookupError("no such revision" if not ids else "more than one revision begins like this")
+    name, files = found
+    return Draft(content.parse(name, files), files, ids[0], tools, root)

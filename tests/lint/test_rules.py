@@ -12,8 +12,8 @@ from funnel.lint.rules import RULES
 from funnel.lint.subject import Rendered
 from funnel.lint.texts import File
 from tests.conftest import NAME, ROOT
-from tests.example.kitchen import FUNNEL, IMPROVISER, LANDING, MEET, PLANNER, QUIZ, STOVE
-from tests.lint.kitchens import KITCHEN, SUPPORT_URL, Change, Rule, changed, codes, found, subject
+from tests.example.kitchen import FUNNEL, IMPROVISER, KITCHEN, LANDING, MEET, PLANNER, QUIZ, STOVE
+from tests.lint.kitchens import SUPPORT_URL, Change, Rule, changed, codes, found, subject
 
 SHELF = "emails/kitchen/snippets/shelf.md"
 LIST, PAN, TIMER = "A list is a letter", "Listen to the pan", "Set the timer"

@@ -21,13 +21,14 @@ _WATCHED = ("sequences", "emails")
 
 @dataclass
 class State:
-    """One version of the files. `findings` is None until the lint has looked."""
+    """One version of the files. `findings` is None until the lint has looked; then `looked` is set."""
 
     version: str
     site: Site | None = None
     drafts: dict[str, Draft] = field(default_factory=dict)
     problems: list[Finding] = field(default_factory=list)
     findings: list[Finding] | None = None
+    looked: threading.Event = field(default_factory=threading.Event)
 
 
 class Studio:
@@ -72,9 +73,12 @@ class Studio:
         return State(version, site, drafts, examine.as_findings(problems, self._root))
 
     def _lint(self, state: State) -> None:
-        if state.site:
-            found = {one for draft in list(state.drafts.values()) for one in examine.examine(draft, state.site)[0]}
-            state.findings = sorted(found)
+        try:
+            if state.site:
+                found = {one for draft in list(state.drafts.values()) for one in examine.examine(draft, state.site)[0]}
+                state.findings = sorted(found)
+        finally:
+            state.looked.set()
 
 
 def _fingerprint(root: Path) -> str:

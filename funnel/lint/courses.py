@@ -10,8 +10,8 @@ from funnel.core.progress import Reader, next_step
 from funnel.core.schedule import DAY_MS, HOUR_MS, PACES, zone_of
 from funnel.core.sequence import Funnel, Lesson, Pattern
 
-_MONDAY_MS = 1_795_392_000_000  # Monday 23 November 2026, 00:00 UTC
-_STARTS_MS = tuple(_MONDAY_MS + day * DAY_MS + hour * HOUR_MS for day in (0, 3, 5) for hour in (1, 9, 20, 23))
+START_MS = 1_795_392_000_000  # Monday 23 November 2026, 00:00 UTC
+_STARTS_MS = tuple(START_MS + day * DAY_MS + hour * HOUR_MS for day in (0, 3, 5) for hour in (1, 9, 20, 23))
 LONGEST = 1_000
 
 
@@ -26,7 +26,7 @@ class Received:
 
 
 def readers(funnel: Funnel, pattern: str) -> Iterator[Reader]:
-    """One of every kind: each second pattern or none, each pace, each locale where the schedule reads one."""
+    """One of every kind: each second pattern or none, each pace, and each locale and every event where one is read."""
     others: list[str | None] = [None, *(key for key in funnel.patterns if key != pattern)]
     known: dict[str, list[Any]] = {
         "pattern": [pattern],
@@ -34,10 +34,22 @@ def readers(funnel: Funnel, pattern: str) -> Iterator[Reader]:
         "pace": list(PACES),
         "zone": [funnel.timezone],
         "locale": list(getattr(funnel, "locales", None) or [funnel.locale]),
+        "events": [{}, dict.fromkeys(_events(funnel.patterns[pattern]), START_MS)],
     }
     names = [field.name for field in fields(Reader) if field.name in known]
     for values in product(*(known[name] for name in names)):
         yield Reader(**dict(zip(names, values, strict=True)))
+
+
+def _events(pattern: Pattern) -> set[str]:
+    """The events that a sequence waits for or asks about."""
+    found = set()
+    for lesson in pattern.lessons:
+        if awaited := getattr(lesson, "until", None):
+            found.add(str(awaited.event))
+        for condition in (*getattr(lesson, "only_if", ()), *getattr(lesson, "unless", ())):
+            found |= set(condition.values) if condition.trait == "event" else set()
+    return found
 
 
 def course(funnel: Funnel, reader: Reader, start_ms: int) -> Iterator[Received]:
@@ -56,6 +68,8 @@ def course(funnel: Funnel, reader: Reader, start_ms: int) -> Iterator[Received]:
 
 def received(funnel: Funnel, pattern: Pattern) -> Iterator[list[Received]]:
     """Every course of a pattern: each kind of reader, from several hours and weekdays on."""
+    if pattern.key not in funnel.patterns:
+        return
     for reader in readers(funnel, pattern.key):
         for start_ms in _STARTS_MS:
             yield list(course(funnel, reader, start_ms))

@@ -1,13 +1,13 @@
 """What nobody can get, receive or see; and which lesson speaks to whom."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-from funnel.core.lesson import Block
+from funnel.core.lesson import TRAITS, Block
 from funnel.core.quiz import Outcome, Quiz, secondary_beside
 from funnel.core.schedule import PACES
 from funnel.core.sequence import Lesson, Pattern
-from funnel.lint.courses import received
+from funnel.lint.courses import START_MS, course, readers, received
 from funnel.lint.finding import Finding
 from funnel.lint.subject import Subject
 from funnel.lint.texts import File
@@ -52,7 +52,7 @@ def lessons(subject: Subject) -> Iterator[Finding]:
         got = {each.lesson.key for one in received(subject.funnel, pattern) for each in one}
         file = f"{subject.here}{pattern.key}.toml"
         for number, lesson in enumerate(pattern.lessons, 1):
-            if lesson.key not in got and not getattr(lesson, "after_all", False):
+            if lesson.key not in got:
                 yield Finding(
                     file, subject.line(file, f"lessons[{number}]"), "SQ301", f"nobody receives {lesson.key!r}"
                 )
@@ -98,15 +98,18 @@ def secondaries(quiz: Quiz) -> set[tuple[str, str]]:
     }
 
 
+OWN, SHARED, NONE = "own", "shared", "none"  # words of their own, what everybody gets, or not this lesson
+
+
 @dataclass(frozen=True)
 class Row:
-    """One lesson of the matrix: for each second pattern, pace and locale whether it says something of its own."""
+    """One lesson of the matrix: what the readers of each second pattern, pace and locale get: OWN, SHARED or NONE."""
 
     pattern: str
     lesson: str
-    secondary: dict[str, bool]
-    pace: dict[str, bool]
-    locale: dict[str, bool]
+    secondary: dict[str, str]
+    pace: dict[str, str]
+    locale: dict[str, str]
 
 
 def matrix(subject: Subject) -> list[Row]:
@@ -118,21 +121,35 @@ def matrix(subject: Subject) -> list[Row]:
         for path, file in subject.files.items()
         if (key := keys.get(path) or keys.get(original(path)))
     }
+    got = {
+        (lesson.lesson.key, trait, getattr(reader, trait))
+        for key in subject.funnel.patterns
+        for reader in readers(subject.funnel, key)
+        for lesson in course(subject.funnel, reader, START_MS)
+        for trait in TRAITS
+    }
     return [
         Row(
             pattern.key,
             lesson.key,
-            {other: _speaks(lesson, "secondary", other) for other in subject.funnel.patterns if other != pattern.key},
-            {pace: _speaks(lesson, "pace", pace) for pace in PACES},
-            {locale: (lesson.key, locale) in translated for locale in locales},
+            {
+                other: _cell(lesson, "secondary", other, got)
+                for other in subject.funnel.patterns
+                if other != pattern.key
+            },
+            {pace: _cell(lesson, "pace", pace, got) for pace in PACES},
+            {locale: OWN if (lesson.key, locale) in translated else SHARED for locale in locales},
         )
         for pattern in subject.funnel.patterns.values()
         for lesson in pattern.lessons
     ]
 
 
-def _speaks(lesson: Lesson, kind: str, argument: str) -> bool:
-    return any((block.kind, block.argument) == (kind, argument) for block in lesson.source.blocks)
+def _cell(lesson: Lesson, kind: str, argument: str, got: Container[tuple[str, str, str]]) -> str:
+    if (lesson.key, kind, argument) not in got:
+        return NONE
+    own = any((block.kind, block.argument) == (kind, argument) for block in lesson.source.blocks)
+    return OWN if own else SHARED
 
 
 def _mails(subject: Subject) -> Iterator[tuple[File, Pattern, Lesson]]:

@@ -9,9 +9,10 @@ from rich.text import Text
 
 from funnel.lint.balance import Balance, Figures
 from funnel.lint.finding import Finding
-from funnel.lint.reach import Row
+from funnel.lint.reach import NONE, OWN, SHARED, Row
 from funnel.lint.rules import Severity
 
+_MARKS = {OWN: "●", SHARED: "·", NONE: "–"}
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow"}
 
 
@@ -45,7 +46,7 @@ def summary(names: Sequence[str], errors: int, warnings: int) -> str:
 
 
 def show_matrix(console: Console, name: str, rows: Sequence[Row]) -> None:
-    """● has words of its own for them; · gets what everybody gets; – is missing there."""
+    """● holds words of their own, · what everybody gets, and – is not for them."""
     table = Table(title=f"{name}: who is spoken to", title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("lesson", no_wrap=True)
     seconds = list(dict.fromkeys(row.pattern for row in rows))
@@ -53,9 +54,9 @@ def show_matrix(console: Console, name: str, rows: Sequence[Row]) -> None:
     for heading in (*(f"+{key}" for key in seconds), *paces, *locales):
         table.add_column(heading, justify="center", no_wrap=True)
     for row in rows:
-        own = [_mark(row.secondary[key]) if key in row.secondary else "" for key in seconds]
-        told = [*own, *(_mark(row.pace[key]) for key in paces), *("●" if row.locale[key] else "–" for key in locales)]
-        table.add_row(row.lesson, *told)
+        cells = [row.secondary.get(key, "") for key in seconds]
+        cells += [row.pace[key] for key in paces] + [row.locale[key] for key in locales]
+        table.add_row(row.lesson, *(_MARKS.get(cell, "") for cell in cells))
     console.print(table)
 
 
@@ -76,7 +77,3 @@ def _kinds(balance: Balance) -> Iterator[tuple[str, Figures]]:
     yield from ((f"{one.people:,} leaning to {pattern}", one) for pattern, one in balance.leaning.items())
     if balance.golden:
         yield f"{balance.golden.people} golden", balance.golden
-
-
-def _mark(own: bool) -> str:
-    return "●" if own else "·"

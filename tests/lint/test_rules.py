@@ -141,7 +141,8 @@ def test_a_lesson_that_nobody_receives_is_told() -> None:
     one = subject()
     renamed = {"nobody": one.funnel.patterns["planner"], "improviser": one.funnel.patterns["improviser"]}
     told = list(reach.lessons(replace(one, funnel=replace(one.funnel, patterns=renamed))))
-    assert [(each.code, each.file) for each in told] == [("SQ301", PLANNER)] * 2
+    assert {(each.code, each.file) for each in told} == {("SQ301", PLANNER)}
+    assert len(told) == len(renamed["nobody"].lessons)
     assert told[0].reason == "nobody receives 'planner-meet'"
 
 

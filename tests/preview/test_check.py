@@ -10,6 +10,7 @@ from rich.console import Console
 
 from funnel import content
 from funnel.cli import main
+from funnel.core.schedule import PACES
 from funnel.flow.publish import publish
 from funnel.flow.tools import Tools
 from funnel.lint import report
@@ -63,8 +64,8 @@ def test_programs_get_json_with_the_figures_and_the_matrix(folder: Path) -> None
     assert sum(balance["leaning"]["planner"]["outcomes"].values()) == pytest.approx(1)
     assert balance["golden"]["outcomes"]["too-few"] == 1
     assert told["matrix"]["kitchen"][1] == {
-        "pattern": "planner", "lesson": "planner-stove", "secondary": {"improviser": True},
-        "pace": {"as-written": False, "slower": False}, "locale": {"en": True},
+        "pattern": "planner", "lesson": "planner-stove", "secondary": {"improviser": "own"},
+        "pace": dict.fromkeys(PACES, "shared"), "locale": {"en": "own"},
     }  # fmt: skip
 
 
@@ -72,18 +73,19 @@ def test_the_matrix_can_be_printed(folder: Path) -> None:
     result = check(folder, "--matrix")
     assert result.exit_code == 0
     row = next(line for line in result.output.splitlines() if line.startswith("improviser-stove"))
-    assert row.split() == ["improviser-stove", "●", "·", "·", "●"]
+    assert row.split() == ["improviser-stove", "●", *"·" * len(PACES), "●"]
     assert "6,000 at random" in result.output
     assert "6,000 leaning to planner" in result.output
 
 
 def test_content_that_cannot_be_used_is_told_at_its_lines(folder: Path) -> None:
     rewrite(folder, FUNNEL, 'title = "Kitchen Notes"', 'tilte = "Kitchen Notes"')
+    line = (folder / FUNNEL).read_text().split("\n").index('tilte = "Kitchen Notes"') + 1
     rewrite(folder, MEET, "Hello {{ first_name | there }}", "Hello {{ frist_name }}")
     assert [line.partition(": error CT001: ")[::2] for line in check(folder).output.splitlines()[:-1]] == [
         (f"{MEET}:5", "unknown field 'frist_name'; known here are choose_url, first_name, quiz_url, support_url"),
         (f"{FUNNEL}:1", "title: is missing"),
-        (f"{FUNNEL}:3", "tilte: unknown key; is it a typing mistake?"),
+        (f"{FUNNEL}:{line}", "tilte: unknown key; is it a typing mistake?"),
     ]
 
 

@@ -99,11 +99,15 @@ def secondaries(quiz: Quiz) -> set[tuple[str, str]]:
 
 
 OWN, SHARED, NONE = "own", "shared", "none"  # words of their own, what everybody gets, or not this lesson
+ALONE = "alone"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One lesson of the matrix: what the readers of each second pattern, pace and locale get: OWN, SHARED or NONE."""
+    """One lesson of the matrix: what the readers of each second pattern (or ALONE), pace and locale get.
+
+    That is OWN, SHARED or NONE.
+    """
 
     pattern: str
     lesson: str
@@ -122,7 +126,7 @@ def matrix(subject: Subject) -> list[Row]:
         if (key := keys.get(path) or keys.get(original(path)))
     }
     got = {
-        (lesson.lesson.key, trait, getattr(reader, trait))
+        (lesson.lesson.key, trait, getattr(reader, trait) or ALONE)
         for key in subject.funnel.patterns
         for reader in readers(subject.funnel, key)
         for lesson in course(subject.funnel, reader, START_MS)
@@ -133,9 +137,9 @@ def matrix(subject: Subject) -> list[Row]:
             pattern.key,
             lesson.key,
             {
-                other: _cell(lesson, "secondary", other, got)
-                for other in subject.funnel.patterns
-                if other != pattern.key
+                key: _cell(lesson, "secondary", key, got)
+                for key in (ALONE, *subject.funnel.patterns)
+                if key != pattern.key
             },
             {pace: _cell(lesson, "pace", pace, got) for pace in PACES},
             {locale: OWN if (lesson.key, locale) in translated else SHARED for locale in locales},

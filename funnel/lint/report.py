@@ -9,7 +9,7 @@ from rich.text import Text
 
 from funnel.lint.balance import Balance, Figures
 from funnel.lint.finding import Finding
-from funnel.lint.reach import NONE, OWN, SHARED, Row
+from funnel.lint.reach import ALONE, NONE, OWN, SHARED, Row
 from funnel.lint.rules import Severity
 
 _MARKS = {OWN: "●", SHARED: "·", NONE: "–"}
@@ -49,9 +49,9 @@ def show_matrix(console: Console, name: str, rows: Sequence[Row]) -> None:
     """● holds words of their own, · what everybody gets, and – is not for them."""
     table = Table(title=f"{name}: who is spoken to", title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("lesson", no_wrap=True)
-    seconds = list(dict.fromkeys(row.pattern for row in rows))
+    seconds = [ALONE, *dict.fromkeys(row.pattern for row in rows)]
     paces, locales = list(rows[0].pace), list(rows[0].locale)
-    for heading in (*(f"+{key}" for key in seconds), *paces, *locales):
+    for heading in (*(key if key == ALONE else f"+{key}" for key in seconds), *paces, *locales):
         table.add_column(heading, justify="center", no_wrap=True)
     for row in rows:
         cells = [row.secondary.get(key, "") for key in seconds]

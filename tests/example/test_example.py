@@ -99,4 +99,5 @@ def test_check_holds_the_quiz_to_its_bounds(folder: Path) -> None:
     quiz.write_text(quiz.read_text().replace("{ planner = 10 }", "{ planner = 10, improviser = 9 }"))
     result = CliRunner().invoke(main, ["check", str(folder)])
     assert result.exit_code == 1
-    assert f"{QUIZ}:24: error QZ101: planner is " in result.output
+    line = quiz.read_text().split("\n").index("[[questions]]") + 1
+    assert f"{QUIZ}:{line}: error QZ101: planner is " in result.output

@@ -64,7 +64,7 @@ def test_programs_get_json_with_the_figures_and_the_matrix(folder: Path) -> None
     assert sum(balance["leaning"]["planner"]["outcomes"].values()) == pytest.approx(1)
     assert balance["golden"]["outcomes"]["too-few"] == 1
     assert told["matrix"]["kitchen"][1] == {
-        "pattern": "planner", "lesson": "planner-stove", "secondary": {"improviser": "own"},
+        "pattern": "planner", "lesson": "planner-stove", "secondary": {"alone": "shared", "improviser": "own"},
         "pace": dict.fromkeys(PACES, "shared"), "locale": {"en": "own"},
     }  # fmt: skip
 
@@ -73,7 +73,7 @@ def test_the_matrix_can_be_printed(folder: Path) -> None:
     result = check(folder, "--matrix")
     assert result.exit_code == 0
     row = next(line for line in result.output.splitlines() if line.startswith("improviser-stove"))
-    assert row.split() == ["improviser-stove", "●", *"·" * len(PACES), "●"]
+    assert row.split() == ["improviser-stove", "·", "●", *"·" * len(PACES), "●"]
     assert "6,000 at random" in result.output
     assert "6,000 leaning to planner" in result.output
 

@@ -107,11 +107,11 @@ def inbox(visit: Visit) -> Response:
 def confirm(visit: Visit) -> Response:
     token = visit.request.path_params["token"]
     if visit.request.method == "POST":
-        return confirm_page(visit, signup.confirm(visit.tools, token, visit.now_ms), pressed=True)
-    return confirm_page(visit, signup.look_at(visit.tools, token, visit.now_ms), pressed=False)
+        return _confirm_page(visit, signup.confirm(visit.tools, token, visit.now_ms), pressed=True)
+    return _confirm_page(visit, signup.look_at(visit.tools, token, visit.now_ms), pressed=False)
 
 
-def confirm_page(visit: Visit, found: Confirmable, *, pressed: bool) -> Response:
+def _confirm_page(visit: Visit, found: Confirmable, *, pressed: bool) -> Response:
     if found.state == Link.UNKNOWN or found.funnel is None:
         raise HTTPException(404)
     status = 410 if found.state in (Link.EXPIRED, Link.REPLACED) else 200

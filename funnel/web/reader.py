@@ -1,5 +1,7 @@
 """What a reader's links open: read a lesson, stop the notes, choose another course. GET changes nothing."""
 
+from typing import Any
+
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -27,9 +29,9 @@ def unsubscribe(visit: Visit) -> Response:
         leaving.unsubscribe(visit.tools, delivery_id, visit.now_ms)
     found = course.reader_of(visit.tools, delivery_id)
     if not found:
-        return stop_page(visit, None, "deleted")
+        return _stop_page(visit, None, "deleted")
     funnel, standing, _, deleted = found
-    return stop_page(visit, funnel, "running" if standing == Standing.ACTIVE else "deleted" if deleted else "stopped")
+    return _stop_page(visit, funnel, "running" if standing == Standing.ACTIVE else "deleted" if deleted else "stopped")
 
 
 def withdraw(visit: Visit) -> Response:
@@ -37,10 +39,10 @@ def withdraw(visit: Visit) -> Response:
     delivery_id = _delivery(visit, Use.UNSUBSCRIBE)
     found = course.reader_of(visit.tools, delivery_id)
     leaving.withdraw(visit.tools, delivery_id, visit.now_ms)
-    return stop_page(visit, found[0] if found else None, "deleted")
+    return _stop_page(visit, found[0] if found else None, "deleted")
 
 
-def stop_page(visit: Visit, funnel: Funnel | None, state: str) -> Response:
+def _stop_page(visit: Visit, funnel: Funnel | None, state: str) -> Response:
     """`state`: running, stopped (can be taken back) or deleted, which a link of ours without its delivery is too."""
     shown = funnel or next(iter(visit.funnels.values()))[1]
     return visit.page("stop", funnel=shown, state=state, path=_path(visit, Use.UNSUBSCRIBE))
@@ -56,28 +58,16 @@ def undo(visit: Visit) -> Response:
 def choose(visit: Visit) -> Response:
     delivery_id, funnel, standing, running, _ = _reader(visit, Use.CHOOSE)
     leave = links.token(visit.tools.keyring.link_key, Use.UNSUBSCRIBE, delivery_id)
+    known: dict[str, Any] = {"path": _path(visit, Use.CHOOSE), "leave": f"/{Use.UNSUBSCRIBE}/{leave}"}
     if visit.request.method != "POST":
-        return choose_page(visit, funnel, running, standing, leave)
+        return visit.page("choose", funnel=funnel, running=running, standing=standing, done=None, **known)
     pattern = visit.form.get("pattern", "")
     if pattern not in funnel.patterns:
         raise Refusal(400, "Nothing was chosen. Please go back and pick one.")
     if not course.choose(visit.tools, delivery_id, pattern, visit.now_ms):
         raise Refusal(410, "The notes have been stopped. To start again, take the quiz and sign up anew.")
-    return choose_page(visit, funnel, pattern, standing, leave, chosen=True)
-
-
-def choose_page(
-    visit: Visit, funnel: Funnel, running: str | None, standing: str, leave: str, *, chosen: bool = False
-) -> Response:
-    """`leave` is the token of the link that stops the notes."""
     return visit.page(
-        "choose",
-        funnel=funnel,
-        running=running,
-        standing=standing,
-        done=funnel.patterns[running] if chosen and running else None,
-        path=_path(visit, Use.CHOOSE),
-        leave=f"/{Use.UNSUBSCRIBE}/{leave}",
+        "choose", funnel=funnel, running=pattern, standing=standing, done=funnel.patterns[pattern], **known
     )
 
 

@@ -12,9 +12,9 @@ from funnel.core.consent import Standing
 from funnel.core.quiz import Outcome, secondary_beside
 from funnel.core.sequence import Funnel
 from funnel.flow.reading import page_of
-from funnel.flow.signup import Confirmable, Link
+from funnel.flow.signup import Link
 from funnel.flow.specimen import FIRST_NAME, NOWHERE
-from funnel.web import joining, reader, visitor
+from funnel.web import joining, visitor
 from funnel.web import pages as site_pages
 from funnel.web.visit import Kept, Site, Visit
 
@@ -110,17 +110,19 @@ def _declined(visit: _Invented) -> Response:
 
 
 def _confirm(state: Link, *, pressed: bool = False) -> View:
-    return lambda visit: joining.confirm_page(visit, Confirmable(state, visit.funnel), pressed=pressed)
+    return lambda visit: visit.page("confirm", state=state, pressed=pressed, path=NOWHERE)
 
 
 def _stop(state: str) -> View:
-    return lambda visit: reader.stop_page(visit, visit.funnel, state)
+    return lambda visit: visit.page("stop", state=state, path=NOWHERE)
 
 
 def _choose(standing: Standing, *, chosen: bool = False) -> View:
     def view(visit: _Invented) -> Response:
         assert visit.shown is not None
-        return reader.choose_page(visit, visit.funnel, visit.shown.pattern, standing, "t", chosen=chosen)
+        running = visit.shown.pattern
+        done = visit.funnel.patterns[running] if chosen else None
+        return visit.page("choose", standing=standing, running=running, done=done, path=NOWHERE, leave=NOWHERE)
 
     return view
 

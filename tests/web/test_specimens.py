@@ -72,6 +72,29 @@ def test_a_lesson_in_the_browser_is_the_real_one(site: Site) -> None:
     assert ours == re.sub(r"/o/[\w-]+", "/t", real)
 
 
+def test_the_pages_of_a_readers_links_are_the_real_ones(site: Site) -> None:
+    path = site.apply(ALICE, "freeze")
+    ask, pressed, again = site.client.get(path), site.client.post(path), site.client.get(path)
+    site.world.work()
+    stop, choose = site.link(ALICE, "Stop"), site.link(ALICE, "hoose")
+    real = {
+        "confirm": ask,
+        "confirm-done": pressed,
+        "confirm-before": again,
+        "choose": site.client.get(choose),
+        "choose-done": site.client.post(choose, data={"pattern": "freeze"}),
+        "stop": site.client.get(stop),
+        "stop-done": site.client.post(stop),
+        "choose-stopped": site.client.get(choose),
+        "resumed": site.client.post(f"{stop}/undo"),
+        "stop-deleted": site.client.post(f"{stop}/delete"),
+    }
+    own = re.compile(r"/[cuo]/[\w-]+")
+    assert {name: own.sub("/t", answer.text) for name, answer in real.items()} == {
+        name: invented(site, name) for name in real
+    }
+
+
 def test_nothing_is_written_and_nothing_kept(site: Site) -> None:
     before = site.dump()
     for name in specimens.pages(site.funnel):

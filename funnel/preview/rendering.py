@@ -102,26 +102,31 @@ def traits_of(draft: Draft, pattern: str, lesson: Lesson) -> Iterator[dict[str, 
 
 
 def mails(draft: Draft, files: Mapping[str, str]) -> Iterator[Rendered]:
-    """`files` maps files to lesson keys."""
+    """In every language. `files` maps files to lesson keys."""
     by_key = {key: file for file, key in files.items()}
-    for pattern in draft.funnel.patterns.values():
-        for lesson in pattern.lessons:
-            for traits in traits_of(draft, pattern.key, lesson):
-                mail = specimen.lesson(draft.tools, draft.funnel, draft.revision_id, lesson.key, traits)
-                name = " ".join([lesson.key, *(f"with {value}" for value in traits.values())])
-                yield Rendered(name, by_key.get(lesson.key, ""), mail.html, mail.text)
+    for locale in draft.locales:
+        funnel = draft.spoken(locale)
+        for pattern in funnel.patterns.values():
+            for lesson in pattern.lessons:
+                for traits in traits_of(draft, pattern.key, lesson):
+                    mail = specimen.lesson(draft.tools, funnel, draft.revision_id, lesson.key, traits)
+                    name = " ".join([lesson.key, *(f"with {value}" for value in traits.values())])
+                    yield Rendered(name, draft.beside(by_key.get(lesson.key, ""), locale), mail.html, mail.text)
+        for kind in draft.tools.notices:
+            mail = specimen.notice(draft.tools, funnel, draft.revision_id, kind)
+            file = draft.beside(f"emails/service/{kind}.md", locale)
+            yield Rendered(f"the {kind} mail", file, mail.html, mail.text)
     every = specimen.compiled(draft.tools, draft.funnel, EVERYTHING)
     yield Rendered("a mail with every kind of passage", LAYOUT, every.html, every.text)
-    for kind in draft.tools.notices:
-        mail = specimen.notice(draft.tools, draft.funnel, draft.revision_id, kind)
-        yield Rendered(f"the {kind} mail", f"emails/service/{kind}.md", mail.html, mail.text)
 
 
 def pages(draft: Draft, site: Site) -> Iterator[Rendered]:
     pattern = next(iter(draft.funnel.patterns))
-    for name in specimens.pages(draft.funnel):
-        html = specimens.page(site, specimens.Shown(draft.revision_id, draft.funnel, pattern), name)
-        yield Rendered(f"the page {name}", page_file(draft, name, pattern), html)
+    for locale in draft.locales:
+        shown = specimens.Shown(draft.revision_id, draft.funnel, pattern, locale=locale)
+        for name in specimens.pages(draft.funnel):
+            file = draft.beside(page_file(draft, name, pattern), locale)
+            yield Rendered(f"the page {name}", file, specimens.page(site, shown, name))
 
 
 def page_file(draft: Draft, name: str, pattern: str) -> str:

@@ -131,10 +131,9 @@ class _Asked:
         patterns = list(self.draft.funnel.patterns)
         pattern = self._one_of("pattern", patterns)
         others = [key for key in patterns if key != pattern]
-        secondary = self.query.get("secondary", "")
-        self.wanted = shelf.Wanted(
-            pattern, secondary if secondary in others else None, self._one_of("pace", list(PACES))
-        )
+        secondary = self._one_of("secondary", ["", *others]) or None
+        locale, pace = self._one_of("locale", list(self.draft.locales)), self._one_of("pace", list(PACES))
+        self.wanted = shelf.Wanted(pattern, locale, secondary, pace)
         self.scheme = self._one_of("scheme", list(SCHEMES))
         self.choices = {"pattern": patterns, "secondary": ["", *others], "pace": list(PACES), "scheme": list(SCHEMES)}
 
@@ -157,6 +156,7 @@ class _Asked:
             "pattern": self.wanted.pattern,
             "secondary": self.wanted.secondary or "",
             "pace": self.wanted.pace,
+            "locale": self.wanted.locale,
             "scheme": self.scheme,
             "revision": self.revision,
         }
@@ -167,7 +167,7 @@ class _Asked:
 
     def known(self) -> dict[str, Any]:
         """What every page of ours shows."""
-        items = list(shelf.items(self.draft, self.wanted.pattern))
+        items = list(shelf.items(self.draft, self.wanted.pattern, self.wanted.locale))
         return {
             "state": self.state,
             "asked": self,
@@ -192,7 +192,15 @@ def _show(request: Request) -> Response:
     if not item:
         raise Unshowable("this is not, or no longer, among what can be shown")
     mail = shelf.mail(asked.draft, item.kind, item.name, asked.wanted)
-    return _page(request, "show", item=item, mail=mail, sender=asked.draft.funnel.sender, widths=WIDTHS, **known)
+    return _page(
+        request,
+        "show",
+        item=item,
+        mail=mail,
+        sender=asked.draft.spoken(asked.wanted.locale).sender,
+        widths=WIDTHS,
+        **known,
+    )
 
 
 def _frame(request: Request) -> Response:

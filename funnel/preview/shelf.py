@@ -1,8 +1,9 @@
 """Everything of a funnel that can be looked at, by kind and name, and each of it rendered."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from funnel.core.sequence import Funnel
 from funnel.flow import specimen
 from funnel.flow.specimen import Specimen
 from funnel.lint.subject import Subject
@@ -28,9 +29,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Wanted:
-    """For whom: the result and the pace of an invented reader."""
+    """For whom: the result, pace and language of an invented reader."""
 
     pattern: str
+    locale: str
     secondary: str | None = None
     pace: str = "as-written"
 
@@ -39,10 +41,14 @@ class Wanted:
         return {"pace": self.pace, **({"secondary": self.secondary} if self.secondary else {})}
 
 
-def items(draft: Draft, pattern: str) -> Iterator[Item]:
+def items(draft: Draft, pattern: str, locale: str) -> Iterator[Item]:
     """Pages, service mails, and the lessons of one pattern, each as mail and as page."""
-    funnel = draft.funnel
-    files = {key: file for file, key in lessons_by_file(Subject(funnel, texts(draft))).items()}
+    for item in _items(draft, pattern, draft.spoken(locale)):
+        yield replace(item, file=draft.beside(item.file, locale))
+
+
+def _items(draft: Draft, pattern: str, funnel: Funnel) -> Iterator[Item]:
+    files = {key: file for file, key in lessons_by_file(Subject(draft.funnel, texts(draft))).items()}
     for lesson in funnel.patterns[pattern].lessons:
         yield Item(LESSON, lesson.key, lesson.source.subject, files.get(lesson.key, ""))
     for lesson in funnel.patterns[pattern].lessons:
@@ -56,9 +62,9 @@ def items(draft: Draft, pattern: str) -> Iterator[Item]:
 def mail(draft: Draft, item_kind: str, name: str, wanted: Wanted) -> Specimen | None:
     """The mail, where the item is one. Raises LookupError."""
     if item_kind == LESSON:
-        return specimen.lesson(draft.tools, draft.funnel, draft.revision_id, name, wanted.traits)
+        return specimen.lesson(draft.tools, draft.spoken(wanted.locale), draft.revision_id, name, wanted.traits)
     if item_kind == NOTICE and name in draft.tools.notices:
-        return specimen.notice(draft.tools, draft.funnel, draft.revision_id, name)
+        return specimen.notice(draft.tools, draft.spoken(wanted.locale), draft.revision_id, name)
     return None
 
 
@@ -66,7 +72,7 @@ def html(site: Site, draft: Draft, item_kind: str, name: str, wanted: Wanted) ->
     """The item's HTML. Raises LookupError."""
     if found := mail(draft, item_kind, name, wanted):
         return found.html
-    shown = specimens.Shown(draft.revision_id, draft.funnel, wanted.pattern, wanted.secondary)
+    shown = specimens.Shown(draft.revision_id, draft.funnel, wanted.pattern, wanted.secondary, wanted.locale)
     if item_kind == READ:
         return specimens.lesson(site, shown, name, wanted.traits)
     if item_kind == PAGE:

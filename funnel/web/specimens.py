@@ -23,12 +23,13 @@ ADDRESS = "alex@example.org"
 
 @dataclass(frozen=True)
 class Shown:
-    """Whose pages: a revision of a funnel, and the result of the visitor."""
+    """Whose pages: a revision of a funnel, and the result and language of the visitor."""
 
     revision_id: str
     funnel: Funnel
     pattern: str
     secondary: str | None = None
+    locale: str = ""
 
 
 @dataclass
@@ -66,12 +67,7 @@ def page(site: Site, shown: Shown, name: str) -> str:
     kind, _, number = name.rpartition("-") if name.startswith("question-") else (name, "", "")
     if kind not in _PAGES or name not in pages(shown.funnel):
         raise LookupError("no such page")
-    path = {"slug": shown.funnel.slug, "number": number, "token": "t"}
-    scope = {"type": "http", "method": "GET", "path": f"/{shown.funnel.slug}", "headers": [], "query_string": b""}
-    request = Request({**scope, "path_params": path})
-    kept = Kept(shown.revision_id, dict(_answers(shown)), shown.pattern, 0, ADDRESS, FIRST_NAME)
-    visit = _Invented(site, request, {}, site.now_ms(), shown=shown, invented=kept)
-    return bytes(_PAGES[kind](visit).body).decode()
+    return _html(_PAGES[kind](_visit(site, shown, number)))
 
 
 def lesson(site: Site, shown: Shown, key: str, traits: Mapping[str, str]) -> str:
@@ -79,7 +75,21 @@ def lesson(site: Site, shown: Shown, key: str, traits: Mapping[str, str]) -> str
     found = page_of(site.tools, shown.funnel, key, traits, NOWHERE)
     if not found:
         raise LookupError("no such lesson")
-    return site.render("read", funnel=shown.funnel, site=site, lesson=found)
+    return _html(_visit(site, shown).page("read", lesson=found, path=NOWHERE))
+
+
+def _visit(site: Site, shown: Shown, number: str = "") -> _Invented:
+    """A visit to question `number`, by somebody who has answered them all."""
+    scope = {"type": "http", "method": "GET", "path": f"/{shown.funnel.slug}", "query_string": b""}
+    headers = [(b"accept-language", shown.locale.encode())]
+    path = {"slug": shown.funnel.slug, "number": number, "token": "t"}
+    request = Request({**scope, "headers": headers, "path_params": path})
+    kept = Kept(shown.revision_id, dict(_answers(shown)), shown.pattern, 0, ADDRESS, FIRST_NAME)
+    return _Invented(site, request, {}, site.now_ms(), shown=shown, invented=kept)
+
+
+def _html(answer: Response) -> str:
+    return bytes(answer.body).decode()
 
 
 def _answers(shown: Shown) -> Mapping[str, str]:

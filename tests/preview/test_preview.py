@@ -22,7 +22,7 @@ from tests.preview.conftest import ADDRESS, rewrite
 
 
 def everything(studio: Studio) -> list[shelf.Item]:
-    return list(shelf.items(studio.state().drafts["kitchen"], "planner"))
+    return list(shelf.items(studio.state().drafts["kitchen"], "planner", "en"))
 
 
 def test_everything_is_listed_and_can_be_looked_at(studio: Studio, author: TestClient) -> None:

@@ -67,7 +67,8 @@ def page(site: Site, shown: Shown, name: str) -> str:
     kind, _, number = name.rpartition("-") if name.startswith("question-") else (name, "", "")
     if kind not in _PAGES or name not in pages(shown.funnel):
         raise LookupError("no such page")
-    return _html(_PAGES[kind](_visit(site, shown, number)))
+    path = _PATHS.get(kind, NOWHERE).format(slug=shown.funnel.slug, number=number)
+    return _html(_PAGES[kind](_visit(site, shown, path, number)))
 
 
 def lesson(site: Site, shown: Shown, key: str, traits: Mapping[str, str]) -> str:
@@ -75,15 +76,15 @@ def lesson(site: Site, shown: Shown, key: str, traits: Mapping[str, str]) -> str
     found = page_of(site.tools, shown.funnel, key, traits, NOWHERE)
     if not found:
         raise LookupError("no such lesson")
-    return _html(_visit(site, shown).page("read", lesson=found, path=NOWHERE))
+    return _html(_visit(site, shown, NOWHERE).page("read", lesson=found, path=NOWHERE))
 
 
-def _visit(site: Site, shown: Shown, number: str = "") -> _Invented:
-    """A visit to question `number`, by somebody who has answered them all."""
-    scope = {"type": "http", "method": "GET", "path": f"/{shown.funnel.slug}", "query_string": b""}
+def _visit(site: Site, shown: Shown, path: str, number: str = "") -> _Invented:
+    """A visit by somebody who has answered every question; `number` is the one that the path names."""
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "server": ("127.0.0.1", 80)}
     headers = [(b"accept-language", shown.locale.encode())]
-    path = {"slug": shown.funnel.slug, "number": number, "token": "t"}
-    request = Request({**scope, "headers": headers, "path_params": path})
+    params = {"slug": shown.funnel.slug, "number": number}
+    request = Request({**scope, "headers": headers, "path_params": params})
     kept = Kept(shown.revision_id, dict(_answers(shown)), shown.pattern, 0, ADDRESS, FIRST_NAME)
     return _Invented(site, request, {}, site.now_ms(), shown=shown, invented=kept)
 
@@ -166,4 +167,11 @@ _PAGES: dict[str, View] = {
     "privacy": visitor.privacy,
     "support": visitor.support,
     "error": _missing,
+}
+# Those of readers' own links lead nowhere.
+_PATHS = {
+    "landing": "/{slug}",
+    "question": "/{slug}/q/{number}",
+    **{name: "/{slug}/result" for name in _PAGES if name.startswith("result")},
+    **{name: f"/{{slug}}/{name}" for name in ("start", "join", "inbox", "how", "privacy", "support")},
 }

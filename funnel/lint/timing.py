@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import time
 
 from funnel.lint.courses import received
 from funnel.lint.finding import Finding
@@ -13,11 +14,11 @@ from funnel.lint.texts import Passage
 
 @dataclass
 class Facts:
-    """Of one lesson, over all readers: days to the next and since the one before, local hours, weekdays (0: Monday)."""
+    """Of one lesson, over all readers: days to the next and since the one before, local times, weekdays (0: Monday)."""
 
     ahead: set[int] = field(default_factory=set)
     since: set[int] = field(default_factory=set)
-    hours: set[int] = field(default_factory=set)
+    times: set[time] = field(default_factory=set)
     weekdays: set[int] = field(default_factory=set)
 
 
@@ -37,7 +38,7 @@ def _facts(subject: Subject) -> Mapping[str, Facts]:
         for one in received(subject.funnel, pattern):
             for place, each in enumerate(one):
                 fact = found.setdefault(each.lesson.key, Facts())
-                fact.hours.add(each.local.hour)
+                fact.times.add(each.local.time().replace(second=0, microsecond=0))
                 fact.weekdays.add(each.local.weekday())
                 if each.days_since is not None:
                     fact.since.add(each.days_since)
@@ -106,8 +107,8 @@ def _finding(passage: Passage, found: re.Match[str], code: str, other: str, real
 def _false_hours(passage: Passage, language: Language, facts: Facts) -> Iterator[Finding]:
     for phrase, before in language.hours.items():
         for found in any_of([phrase]).finditer(straight(passage.text)):
-            if late := sorted(hour for hour in facts.hours if hour >= before):
+            if late := sorted(each for each in facts.times if each.hour >= before):
                 written = passage.text[found.start() : found.end()]
-                hours = ", ".join(f"{hour}:00" for hour in late[:3])
-                reason = f"“{' '.join(written.split())}”: this may leave at {hours}, and be read any time after"
+                times = ", ".join(f"{each:%H:%M}" for each in late[:3])
+                reason = f"“{' '.join(written.split())}”: this may leave at {times}, and be read any time after"
                 yield Finding(passage.file, passage.line_of(found.start(), written), "TX402", reason)

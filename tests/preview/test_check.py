@@ -32,7 +32,7 @@ def test_the_shipped_content_comes_out_clean() -> None:
 
 def test_a_warning_is_told_and_fails_only_when_it_should(folder: Path) -> None:
     rewrite(folder, STOVE, "Set the timer", "Tonight, set the timer")
-    line = f"{STOVE}:5: warning TX402: “Tonight”: this may leave at 8:00, and be read any time after"
+    line = f"{STOVE}:5: warning TX402: “Tonight”: this may leave at 08:30, and be read any time after"
     for options, code in (((), 0), (("--strict",), 1)):
         result = check(folder, *options)
         assert (result.exit_code, result.output) == (code, f"{line}\n1 warning.\n")
@@ -56,7 +56,7 @@ def test_programs_get_json_with_the_figures_and_the_matrix(folder: Path) -> None
     tonight = next(one for one in told["findings"] if one["file"] == STOVE)
     assert tonight == {
         "file": STOVE, "line": 5, "code": "TX402", "severity": "warning",
-        "reason": "“Tonight”: this may leave at 8:00, and be read any time after", "advice": RULES["TX402"].advice,
+        "reason": "“Tonight”: this may leave at 08:30, and be read any time after", "advice": RULES["TX402"].advice,
     }  # fmt: skip
     balance = told["balance"]["kitchen"]
     assert set(balance["at_random"]) == {"people", "outcomes", "patterns", "ties"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from funnel.lint import balance, contrast, delivered, links, reach, reading, timing, wording
+from funnel.lint import balance, contrast, delivered, links, reach, reading, repeats, timing, wording
 from funnel.lint.finding import Finding
 from funnel.lint.silence import apply
 from funnel.lint.subject import Subject
@@ -10,7 +10,7 @@ from funnel.lint.subject import Subject
 EVERY: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     *(balance.fair, balance.golden),
     *(reach.outcomes, reach.answers, reach.lessons, reach.passages, reach.files),
-    *(timing.shifting, wording.diagnostic_and_graphic, reading.readable),
+    *(timing.shifting, wording.diagnostic_and_graphic, reading.readable, repeats.repeated),
     wording.discreet,
     *(links.texts, links.pictures),
     *(delivered.sizes, delivered.other_parts, delivered.support),

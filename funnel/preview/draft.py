@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from funnel import content
 from funnel.core.sequence import Funnel
 from funnel.flow.tools import Tools
@@ -58,10 +60,19 @@ def read(tools: Tools, root: Path) -> tuple[dict[str, Draft], list[content.Probl
 
 def stored(tools: Tools, root: Path, named: str) -> Draft:
     """A stored revision by its id, or the beginning of one. Raises LookupError when it is not exactly one."""
-    with reading(tools.engine) as connection:
-        ids = revisions.beginning_with(connection, named)
-        found = revisions.files(connection, ids[0]) if len(ids) == 1 else None
+    url = tools.engine.url
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        raise LookupError("there is no database yet, and so no revision")  # looking would make an empty one
+    try:
+        with reading(tools.engine) as connection:
+            ids = revisions.beginning_with(connection, named)
+            found = revisions.files(connection, ids[0]) if len(ids) == 1 else None
+    except SQLAlchemyError as error:
+        raise LookupError(f"the database cannot be read ({type(error).__name__})") from None
     if not found:
         raise LookupError("no such revision" if not ids else "more than one revision begins like this")
     name, files = found
-    return Draft(content.parse(name, files), files, ids[0], tools, root)
+    try:
+        return Draft(content.parse(name, files), files, ids[0], tools, root)
+    except content.ContentError:
+        raise LookupError("that revision cannot be read any more") from None

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from funnel import content
-from funnel.lint import balance, contrast, delivered, links, reach, reading, timing, wording
+from funnel.lint import balance, contrast, delivered, links, reach, reading, repeats, timing, wording
 from funnel.lint.lexicon import OwnWords, Settings
 from funnel.lint.lint import EVERY, lint
 from funnel.lint.rules import RULES
@@ -16,6 +16,7 @@ from tests.example.kitchen import FUNNEL, IMPROVISER, KITCHEN, LANDING, MEET, PL
 from tests.lint.kitchens import SUPPORT_URL, Change, Rule, changed, codes, found, subject
 
 SHELF = "emails/kitchen/snippets/shelf.md"
+SHARED = "A list is a letter to the cook you will be at six."
 LIST, PAN, TIMER = "A list is a letter", "Listen to the pan", "Set the timer"
 HARD = (
     "Notwithstanding considerable organizational complexity, culinary practitioners characteristically "
@@ -43,6 +44,7 @@ CASES: list[tuple[str, Rule, tuple[Change, ...], str]] = [
     ("TX501", wording.diagnostic_and_graphic, ((PLANNER, "It stirs.", "It has symptoms."),), "during"),
     ("TX502", wording.diagnostic_and_graphic, ((QUIZ, "Mint is green too.", "Naked mint."),), "Naked mint."),
     ("TX601", reading.readable, ((MEET, LIST, f"{HARD} {LIST}"),), "Hello"),
+    ("TX602", repeats.repeated, ((STOVE, TIMER, f"{SHARED} {TIMER}"),), SHARED),
     ("DS701", wording.discreet, ((MEET, "Note 1 of 2: the list", "Your desires"),), "subject"),
     ("DS701", wording.discreet, ((MEET, "What the list is for.", "For planner cooks."),), "preview"),
     ("DS701", wording.discreet, ((FUNNEL, 'name = "Kitchen Notes"', 'name = "Intimacy Notes"'),), "Intimacy Notes"),

@@ -173,6 +173,15 @@ def test_an_old_revision_can_be_looked_at(author: TestClient, known: Settings, f
         assert (answer.status_code, "No such revision" in answer.text) == (404, True)
 
 
+def test_without_a_database_there_is_no_revision_and_none_is_made(author: TestClient, known: Settings) -> None:
+    answer = author.get("/", params={"revision": "0" * 64})
+    assert (answer.status_code, "There is no database yet" in answer.text) == (404, True)
+    assert list(known.home.iterdir()) == []
+    (known.home / "funnel.db").write_bytes(b"")
+    answer = author.get("/", params={"revision": "0" * 64})
+    assert (answer.status_code, "The database cannot be read" in answer.text) == (404, True)
+
+
 def test_a_scheme_is_forced_whatever_the_browser_prefers() -> None:
     css = '<meta content="light dark">color-scheme: light dark;@media (prefers-color-scheme: dark) { a {} }'
     assert forced(css, "dark") == '<meta content="dark">color-scheme: dark;@media all { a {} }'

@@ -3,16 +3,18 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import structlog
 
 from funnel import balance, content, leash
+from funnel.core.locale import language
 from funnel.flow.publish import publish
 from funnel.keyring import KeyringError
 from funnel.operate import COMMANDS
-from funnel.runtime import Runtime, assemble, service_mails, settle_down
+from funnel.runtime import NOTICES, Runtime, assemble, service_mails, settle_down, spoken_service_mails
 from funnel.settings import Settings, SettingsError, load
 from funnel.store.db import migrate
 
@@ -103,6 +105,8 @@ def check(root: Path | None) -> None:
         click.echo(str(problem))
     if problems:
         sys.exit(1)
+    for note in coverage(folder):
+        click.echo(note)
     click.echo(f"No problems in {', '.join(content.names(folder))}.")
 
 
@@ -111,6 +115,7 @@ def check_content(folder: Path) -> list[content.Problem]:
     problems: list[content.Problem] = []
     try:
         service_mails(folder)
+        spoken_service_mails(folder)
     except content.ContentError as error:
         problems += error.problems
     try:
@@ -119,6 +124,20 @@ def check_content(folder: Path) -> list[content.Problem]:
     except content.ContentError as error:
         problems += error.problems
     return problems
+
+
+def coverage(folder: Path) -> Iterator[str]:
+    """For each other language of each funnel, how much is translated, and every file that is not."""
+    mails = spoken_service_mails(folder)
+    for name, (files, funnel) in content.read_all(folder).items():
+        for locale in funnel.translations:
+            missing = content.untranslated(files, locale)
+            missing += [
+                f"emails/service/{kind}.{locale}.md" for kind in NOTICES if (kind, language(locale)) not in mails
+            ]
+            total = len([path for path in files if not content.locale_of(path)]) + len(NOTICES)
+            yield f"{name}: {total - len(missing)} of {total} files are translated into {locale}."
+            yield from (f"  {path}: is missing; {funnel.locale} is shown instead" for path in missing)
 
 
 def release(settings: Settings) -> dict[str, str]:

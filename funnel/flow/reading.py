@@ -6,7 +6,7 @@ from funnel.core import links
 from funnel.core.lesson import fill, segment_traits, visible
 from funnel.core.links import Use
 from funnel.core.sequence import Funnel
-from funnel.flow.compose import lesson_statics
+from funnel.flow import compose
 from funnel.flow.tools import Tools
 from funnel.markdown import to_html
 from funnel.store import deliveries, subscribers
@@ -15,9 +15,11 @@ from funnel.store.db import reading
 
 @dataclass(frozen=True)
 class LessonPage:
-    """`blocks` are (kind, sanitized HTML)."""
+    """`blocks` are (kind, sanitized HTML). The lesson is in `locale`, its reader in `reader_locale`."""
 
     funnel: Funnel
+    locale: str
+    reader_locale: str
     subject: str
     blocks: list[tuple[str, str]]
 
@@ -28,14 +30,20 @@ def lesson_page(tools: Tools, delivery_id: int) -> LessonPage | None:
         sent = deliveries.by_id(connection, delivery_id)
         if not sent or not sent.lesson_key or not subscribers.key_of(connection, sent.subscriber_id):
             return None
+        reader = subscribers.by_id(connection, sent.subscriber_id)
         funnel = tools.funnel(connection, sent.revision_id)
-    found = funnel.lesson(sent.lesson_key)
+    spoken = compose.spoken(funnel, sent.segment)
+    found = spoken.lesson(sent.lesson_key)
     assert found is not None, "a revision never changes"
     source = found[1].source
     choose = links.token(tools.keyring.link_key, Use.CHOOSE, delivery_id)
     # The name stays out: a forwarded link should not tell whose it was. Its fallback stands in.
-    values = {**lesson_statics(tools, funnel), "first_name": "", "choose_url": f"/{Use.CHOOSE}/{choose}"}
+    values = {**compose.lesson_statics(tools, spoken), "first_name": "", "choose_url": f"/{Use.CHOOSE}/{choose}"}
     shown = visible(source.blocks, segment_traits(sent.segment), funnel.educator.complete)
     return LessonPage(
-        funnel, fill(source.subject, values), [(block.kind, to_html(fill(block.markdown, values))) for block in shown]
+        funnel,
+        spoken.locale,
+        reader.locale if reader else "",
+        fill(source.subject, values),
+        [(block.kind, to_html(fill(block.markdown, values))) for block in shown],
     )

@@ -21,6 +21,7 @@ from funnel.content.translations import (
 )
 from funnel.core.consent import Purpose
 from funnel.core.lesson import LESSON_FIELDS, Source
+from funnel.core.quiz import Quiz
 from funnel.core.schedule import Timing
 from funnel.core.sequence import (
     Controller,
@@ -104,18 +105,14 @@ def _read_funnel(texts: Texts, name: str) -> Funnel | None:
     support = texts.toml(f"{here}support.toml", forms.SupportForm)
     landing, how, privacy = (read_page(texts, f"{here}{page}.md") for page in ("landing", "how", "privacy"))
     _duplicate_lessons(texts, here, patterns)
-    if head:
-        check_locales(texts, f"{here}funnel.toml", head)
-    locales = tuple(dict.fromkeys(head.locales)) if head else ()
-    translations = [read_translation(texts, name, locale, keys, quiz) for locale in locales]
+    translations = _read_translations(texts, name, head, keys, quiz)
     if all(patterns.values()):
-        _unused(texts, locales)
+        _unused(texts, [each.locale for each in translations])
     if support:
         texts.markdown_value(f"{here}support.toml", "intro", support.intro, PAGE_FIELDS)
     if not (head and quiz and support and landing and how and privacy):
         return None
-    educator = Educator(**head.educator.model_dump())
-    main = Funnel(
+    funnel = Funnel(
         name=name,
         slug=head.slug,
         title=head.title,
@@ -125,7 +122,7 @@ def _read_funnel(texts: Texts, name: str) -> Funnel | None:
         controller=Controller(**head.controller.model_dump()),
         sender=Sender(**head.sender.model_dump()),
         review=Review(**head.review.model_dump()),
-        educator=educator,
+        educator=(educator := Educator(**head.educator.model_dump())),
         wordings=_wordings(texts, f"{here}funnel.toml", head.consent, head.controller.name, educator),
         quiz=quiz,
         patterns={key: pattern for key, pattern in patterns.items() if pattern},
@@ -140,7 +137,16 @@ def _read_funnel(texts: Texts, name: str) -> Funnel | None:
         snippets=snippets,
         unknown=head.sending.unknown,
     )
-    return _with_translations(texts, main, translations)
+    return _with_translations(texts, funnel, translations)
+
+
+def _read_translations(
+    texts: Texts, name: str, head: forms.FunnelForm | None, keys: Iterable[str], quiz: Quiz | None
+) -> list[Translation]:
+    if not head:
+        return []
+    check_locales(texts, f"sequences/{name}/funnel.toml", head)
+    return [read_translation(texts, name, locale, keys, quiz) for locale in dict.fromkeys(head.locales)]
 
 
 def _with_translations(texts: Texts, main: Funnel, translations: Iterable[Translation]) -> Funnel:

@@ -57,6 +57,7 @@ def _question_page(visit: Visit, number: int, error: str | None = None) -> Respo
     return visit.page(
         "question",
         400 if error else 200,
+        seen=visit.seen,
         question=asked,
         number=number,
         total=len(visit.quiz.questions),

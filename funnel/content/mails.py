@@ -55,7 +55,9 @@ def read_snippets(texts: Texts, folder: str, locale: str = "") -> dict[str, str]
     """name → Markdown of the shared passages in `folder`, in the main language or in another."""
     found = {}
     for path in texts.files:
-        if path.startswith(folder) and path.endswith(".md") and locale_of(path) == locale:
+        if not path.startswith(folder) or not path.endswith(".md") or locale_of(path) != locale:
+            continue
+        if not locale or path.replace(f".{locale}.md", ".md") in texts.files:
             text = texts.text(path) or ""
             texts.markdown(path, text, SNIPPET_FIELDS, 1)
             found[path.removeprefix(folder).removesuffix(".md").removesuffix(f".{locale}")] = text.strip()

@@ -119,4 +119,5 @@ def _error_page(request: Request, status: int, message: str) -> Response:
         return Response(message, status, media_type="text/plain")
     slug = request.path_params.get("slug")
     funnel = next((funnel for funnel in funnels if funnel.slug == slug), funnels[0])
-    return visit.page("error", status, funnel=funnel, message=message, code=status)
+    # `here` is not the path: a page about a mistake repeats nothing of what was sent.
+    return visit.page("error", status, funnel=funnel, message=message, code=status, here="/")

@@ -150,9 +150,8 @@ class Visit:
         main = funnel or self._found[1]
         shown = main.read_in(self.speaks(main, theirs))
         languages = {locale: own_name(locale) for locale in main.locales} if main.translations else {}
-        text = self.site.render(
-            template, funnel=shown, site=self.site, languages=languages, here=self.request.url.path, **known
-        )
+        known = {"here": self.request.url.path, "languages": languages, "site": self.site, **known}
+        text = self.site.render(template, funnel=shown, **known)
         headers = {
             "X-Robots-Tag": "noindex",
             "Content-Language": shown.locale,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, ViewportSize
 
 from tests.service.conftest import Service
 from tests.service.test_browser import Visitor, browser
@@ -18,7 +18,7 @@ TOO_WIDE = """() => [...document.querySelectorAll("h1, h2, h3, p, li, dd, span, 
 
 @pytest.fixture(params=[320, 1280])
 def visitor(request: pytest.FixtureRequest, browser: Browser, service: Service) -> Iterator[Visitor]:
-    size = {"width": request.param, "height": 700}
+    size = ViewportSize(width=request.param, height=700)
     context = browser.new_context(viewport=size, locale="de-DE", reduced_motion="reduce")
     yield Visitor(context, service)
     context.close()

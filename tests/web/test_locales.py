@@ -38,7 +38,7 @@ def german(funnel: Funnel) -> Funnel:
     [("de", "de"), ("de-CH;q=0.9, en;q=0.1", "de"), ("en-US", "en"), ("fr", "en"), ("", "en"), ("\xff;q=;,", "en")],
 )
 def test_the_first_guess_is_what_the_browser_asks_for(shared: Site, header: str, locale: str) -> None:
-    shown = shared.client.get(f"/{shared.slug}", headers={"accept-language": header.encode("latin-1")})
+    shown = shared.client.get(f"/{shared.slug}", headers={b"accept-language": header.encode("latin-1")})
     assert (shown.status_code, shown_in(shown.text)) == (200, locale)
     assert shown.headers["content-language"] == locale
     assert shown.headers["vary"] == "Accept-Language, Cookie"
@@ -116,7 +116,7 @@ def test_the_switch_on_the_answer_to_a_form_leads_to_the_page_of_the_form(site: 
 
 @pytest.mark.parametrize("cookie", ["fr", "garbage", "", "de;de", "\x01", "x" * 5000])
 def test_a_cookie_that_is_no_choice_is_nobodys_business(shared: Site, cookie: str) -> None:
-    headers = {"cookie": f"__Host-language={cookie}".encode("latin-1"), "accept-language": "de"}
+    headers = {b"cookie": f"__Host-language={cookie}".encode("latin-1"), b"accept-language": b"de"}
     shown = shared.other().client.get(f"/{shared.slug}", headers=headers)
     assert (shown.status_code, shown_in(shown.text)) == (200, "de")
 
@@ -227,10 +227,10 @@ def test_what_is_not_translated_falls_back_and_is_marked_with_its_own_language(s
             path.unlink()
     publish(site.world.tools, tmp_path / "content", site.world.clock())
     choose(site, "de", "/")
-    for path in ("", "/how", "/privacy", "/support"):
-        page = site.client.get(f"/{site.slug}{path}").text
+    for place in ("", "/how", "/privacy", "/support"):
+        page = site.client.get(f"/{site.slug}{place}").text
         assert shown_in(page) == "de"
-        assert ' lang="en"' in page.partition("<main")[2].partition("</main")[0], path
+        assert ' lang="en"' in page.partition("<main")[2].partition("</main")[0], place
     assert 'lang="en"' not in site.client.get(site.at("q/1")).text.partition("<main")[2].partition("</main")[0]
     page = site.take_quiz(answers_for(site.funnel, "freeze")).text
     assert '<h1 lang="en">The Quiet Room</h1>' in page

@@ -37,6 +37,8 @@ def check(root: Path | None, as_json: bool, strict: bool, matrix: bool) -> None:
                 report.show_matrix(console, name, rows)
             for name, balance in found.balances().items():
                 report.show_balance(console, name, balance)
+        for note in found.translated:
+            click.echo(note)
         click.echo(report.summary(found.names, found.errors, found.warnings))
     if found.errors or (strict and found.warnings):
         sys.exit(1)

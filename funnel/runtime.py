@@ -4,9 +4,10 @@ import contextlib
 import ctypes
 import gc
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -27,6 +28,7 @@ from funnel.store.db import open_engine
 if TYPE_CHECKING:
     from funnel.mail.suppressions import Suppressions
 
+_Name = TypeVar("_Name")
 NOTICES = ("confirm", "already")
 LAST_TICK = "funnel:last-tick"  # the key in Redis under which the worker says that it lives
 _ARENAS = -8  # M_ARENA_MAX of <malloc.h>
@@ -87,6 +89,7 @@ def assemble(settings: Settings) -> Runtime:
         keyring=keyring,
         layouts=Layouts(settings.content / "emails", ROOT / "emails"),
         notices=service_mails(settings.content),
+        spoken_notices=spoken_service_mails(settings.content),
         base_url=settings.base_url,
         day_ms=settings.day_ms,
         lease_ms=settings.lease_ms,
@@ -109,6 +112,7 @@ def drafting(settings: Settings, root: Path) -> Tools:
         keyring=Keyring({1: new_key()}),
         layouts=Layouts(root / "emails", ROOT / "emails"),
         notices=service_mails(root),
+        spoken_notices=spoken_service_mails(root),
         base_url=settings.base_url,
     )
 
@@ -132,13 +136,29 @@ def provider_of(settings: Settings) -> Provider:
 
 def service_mails(root: Path) -> dict[str, Source]:
     """The service mails by kind, from `root` or else our own. Raises ContentError with every problem of all of them."""
+    return _mails({kind: (_place(root, kind), f"emails/service/{kind}.md") for kind in NOTICES})
+
+
+def spoken_service_mails(root: Path) -> dict[tuple[str, str], Source]:
+    """Their translations by kind and language. Whoever writes an own mail writes its translations, too."""
+    return _mails(
+        {
+            (kind, path.suffixes[0].removeprefix(".")): (_place(root, kind), f"emails/service/{path.name}")
+            for kind in NOTICES
+            for path in sorted((_place(root, kind) / "emails/service").glob(f"{kind}.*.md"))
+        }
+    )
+
+
+def _place(root: Path, kind: str) -> Path:
+    return root if (root / f"emails/service/{kind}.md").is_file() else ROOT
+
+
+def _mails(wanted: Mapping[_Name, tuple[Path, str]]) -> dict[_Name, Source]:
     found, problems = {}, []
-    for kind in NOTICES:
-        path = f"emails/service/{kind}.md"
-        place = root if (root / path).is_file() else ROOT
-        files = {path: (place / path).read_bytes()}
+    for name, (place, path) in wanted.items():
         try:
-            found[kind] = content.parse_mail(path, files, NOTICE_FIELDS)
+            found[name] = content.parse_mail(path, {path: (place / path).read_bytes()}, NOTICE_FIELDS)
         except content.ContentError as error:
             problems += error.problems
     if problems:

@@ -16,7 +16,8 @@ LONGEST_FUNCTION = 45
 # What may be imported from funnel, by room. A room is a folder, or a file beside the folders.
 MAY_IMPORT = {
     "core": {"core"},
-    "content": {"content", "core", "markdown"},
+    "content": {"content", "core", "language", "markdown"},
+    "language": {"core"},
     "respondents": {"core"},
     "lint": {"content", "core", "lint", "respondents"},
     "markdown": set(),
@@ -25,10 +26,10 @@ MAY_IMPORT = {
     "leash": set(),
     "settings": {"core"},
     "store": {"core", "store"},
-    "mail": {"core", "mail", "markdown"},
+    "mail": {"core", "language", "mail", "markdown"},
     "flow": {"core", "content", "store", "mail", "keyring", "markdown", "flow"},
     "runtime": {"bucket", "core", "content", "store", "mail", "keyring", "flow", "settings"},
-    "web": {"core", "flow", "store", "keyring", "markdown", "respondents", "runtime", "settings", "web"},
+    "web": {"core", "flow", "language", "store", "keyring", "markdown", "respondents", "runtime", "settings", "web"},
     "preview": {"content", "core", "flow", "lint", "preview", "runtime", "settings", "store", "web"},
     "answers": {"core", "flow"},
     "hands": {"answers", "core", "flow", "meters", "runtime", "store"},

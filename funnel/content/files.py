@@ -1,6 +1,7 @@
 """A funnel's files on disk, and the name that their content gives them."""
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 from funnel.content.problem import ContentError, Files, Problem
@@ -31,6 +32,24 @@ def read_folder(root: Path, name: str) -> dict[str, bytes]:
     if problems:
         raise ContentError(problems)
     return files
+
+
+def variant(path: str, locale: str) -> str:
+    """Where the translation of a file stands: "a/how.de.md" for "a/how.md"."""
+    stem, _, suffix = path.rpartition(".")
+    return f"{stem}.{locale}.{suffix}"
+
+
+def locale_of(path: str) -> str:
+    """The language in a file's name, or nothing for a file in the main language."""
+    parts = path.rpartition("/")[2].split(".")
+    return parts[1] if len(parts) == 3 else ""
+
+
+def untranslated(paths: Collection[str], locale: str) -> list[str]:
+    """The translations into `locale` that are not among these files."""
+    expected = (variant(path, locale) for path in sorted(paths) if not locale_of(path))
+    return [path for path in expected if path not in paths]
 
 
 def revision_id(files: Files) -> str:

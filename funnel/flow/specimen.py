@@ -43,8 +43,8 @@ def lesson_template(
 
 def notice(tools: Tools, funnel: Funnel, revision_id: str, kind: str) -> Specimen:
     """A service mail."""
-    template = compose.notice(tools, funnel, revision_id, kind)
-    return _filled(tools, funnel, template, tools.notices[kind].preview)
+    template = compose.notice(tools, funnel, revision_id, tools.notice_segment(kind, funnel.locale))
+    return _filled(tools, funnel, template, tools.notice(kind, funnel.locale).preview)
 
 
 def compiled(tools: Tools, funnel: Funnel, source: Source) -> Specimen:

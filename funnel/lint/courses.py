@@ -33,7 +33,7 @@ def readers(funnel: Funnel, pattern: str) -> Iterator[Reader]:
         "secondary": others,
         "pace": list(PACES),
         "zone": [funnel.timezone],
-        "locale": list(getattr(funnel, "locales", None) or [funnel.locale]),
+        "locale": list(funnel.locales),
         "events": [{}, dict.fromkeys(_events(funnel.patterns[pattern]), START_MS)],
     }
     names = [field.name for field in fields(Reader) if field.name in known]

@@ -1,6 +1,6 @@
 """A funnel as it stands in files, or as it stood in a revision, with everything that is needed to render it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +26,11 @@ class Draft:
     @property
     def locales(self) -> tuple[str, ...]:
         """The languages that it can be read in, the main one first."""
-        return tuple(getattr(self.funnel, "locales", None) or (self.funnel.locale,))
+        return self.funnel.locales
 
     def spoken(self, locale: str) -> Funnel:
         """The funnel in one of its languages."""
-        read_in: Callable[[str], Funnel] | None = getattr(self.funnel, "read_in", None)
-        return read_in(locale) if read_in else self.funnel
+        return self.funnel.read_in(locale)
 
     def beside(self, file: str, locale: str) -> str:
         """The translation of a file, where there is one; else the file."""

@@ -1,6 +1,6 @@
 """Everything that can be said about a folder of content: what is wrong with it, and the figures beside that."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from funnel.lint.subject import Subject
 from funnel.lint.texts import File
 from funnel.preview import rendering
 from funnel.preview.draft import Draft, read
-from funnel.runtime import Runtime, service_mails
+from funnel.preview.translated import coverage
+from funnel.runtime import Runtime, service_mails, spoken_service_mails
 from funnel.settings import Settings
 from funnel.web.pages import renderer
 from funnel.web.visit import Site
@@ -29,6 +30,7 @@ class Checked:
     names: list[str]
     findings: list[Finding]
     subjects: Mapping[str, Subject] = field(default_factory=dict)
+    translated: Sequence[str] = ()
 
     @property
     def errors(self) -> int:
@@ -52,6 +54,7 @@ class Checked:
             "findings": [
                 {**asdict(one), "severity": one.severity, "advice": one.advice} for one in self.findings
             ],
+            "translated": self.translated,
             "balance": {name: found.as_json() for name, found in self.balances().items()},
             "matrix": {name: [asdict(row) for row in rows] for name, rows in self.matrices().items()},
         }  # fmt: skip
@@ -69,7 +72,7 @@ def check(tools: Tools, site: Site, root: Path) -> Checked:
         findings += found
         if subject:
             subjects[name] = subject
-    return Checked(content.names(root), sorted(set(findings)), subjects)
+    return Checked(content.names(root), sorted(set(findings)), subjects, list(coverage(root)))
 
 
 def examine(draft: Draft, site: Site) -> tuple[list[Finding], Subject | None]:
@@ -89,6 +92,7 @@ def site(settings: Settings, tools: Tools) -> Site:
 def service_problems(root: Path) -> list[content.Problem]:
     try:
         service_mails(root)
+        spoken_service_mails(root)
     except content.ContentError as error:
         return error.problems
     return []

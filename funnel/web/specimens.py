@@ -73,7 +73,7 @@ def page(site: Site, shown: Shown, name: str) -> str:
 
 def lesson(site: Site, shown: Shown, key: str, traits: Mapping[str, str]) -> str:
     """A lesson as the page that "Read in the browser" opens. Raises LookupError when there is none."""
-    found = page_of(site.tools, shown.funnel, key, traits, NOWHERE)
+    found = page_of(site.tools, shown.funnel, key, {**traits, "locale": shown.locale}, NOWHERE, shown.locale)
     if not found:
         raise LookupError("no such lesson")
     return _html(_visit(site, shown, NOWHERE).page("read", lesson=found, path=NOWHERE))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from funnel.lint.finding import Finding
 from funnel.lint.subject import Subject
 
-ENOUGH_WORDS = 10  # shorter ones happen
+ENOUGH_WORDS = 12  # shorter ones happen
 _SENTENCE = re.compile(r"[^.!?…\n]+[.!?…]*")
 
 

@@ -3,16 +3,14 @@
 import asyncio
 import logging
 import sys
-from pathlib import Path
 
 import click
 import structlog
 
-from funnel import balance, content, leash
+from funnel import authoring, content, leash, operate
 from funnel.flow.publish import publish
 from funnel.keyring import KeyringError
-from funnel.operate import COMMANDS
-from funnel.runtime import Runtime, assemble, service_mails, settle_down
+from funnel.runtime import Runtime, assemble, settle_down
 from funnel.settings import Settings, SettingsError, load
 from funnel.store.db import migrate
 
@@ -38,7 +36,7 @@ def main() -> None:
     )
 
 
-for _command in COMMANDS:
+for _command in (*authoring.COMMANDS, *operate.COMMANDS):
     main.add_command(_command)
 
 
@@ -92,33 +90,6 @@ def worker() -> None:
 def migrate_command() -> None:
     for funnel, revision in release(load()).items():
         click.echo(f"{funnel}: revision {revision[:12]}")
-
-
-@main.command(help="Read the content and print every problem.")
-@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
-def check(root: Path | None) -> None:
-    folder = root or load().content
-    problems = check_content(folder)
-    for problem in problems:
-        click.echo(str(problem))
-    if problems:
-        sys.exit(1)
-    click.echo(f"No problems in {', '.join(content.names(folder))}.")
-
-
-def check_content(folder: Path) -> list[content.Problem]:
-    """Everything that is wrong with the funnels and service mails below `folder`."""
-    problems: list[content.Problem] = []
-    try:
-        service_mails(folder)
-    except content.ContentError as error:
-        problems += error.problems
-    try:
-        for _, funnel in content.read_all(folder).values():
-            problems += balance.problems(funnel)
-    except content.ContentError as error:
-        problems += error.problems
-    return problems
 
 
 def release(settings: Settings) -> dict[str, str]:

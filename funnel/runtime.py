@@ -4,9 +4,10 @@ import contextlib
 import ctypes
 import gc
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -15,7 +16,7 @@ from funnel import bucket, content
 from funnel.core.lesson import NOTICE_FIELDS, Source
 from funnel.flow.holding import Breaker
 from funnel.flow.tools import Tools
-from funnel.keyring import Keyring, KeyringError
+from funnel.keyring import Keyring, KeyringError, new_key
 from funnel.mail.compile import Layouts
 from funnel.mail.outbox import Outbox
 from funnel.mail.provider import Provider
@@ -27,6 +28,7 @@ from funnel.store.db import open_engine
 if TYPE_CHECKING:
     from funnel.mail.suppressions import Suppressions
 
+_Name = TypeVar("_Name")
 NOTICES = ("confirm", "already")
 LAST_TICK = "funnel:last-tick"  # the key in Redis under which the worker says that it lives
 _ARENAS = -8  # M_ARENA_MAX of <malloc.h>
@@ -79,7 +81,7 @@ def settle_down() -> None:
 def assemble(settings: Settings) -> Runtime:
     """Everything, ready to use. Raises KeyringError or ContentError when a part cannot be."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    provider = _provider(settings)
+    provider = provider_of(settings)
     keyring = _keyring(settings)
     redis = bucket.connect(settings.redis_url or "redis://127.0.0.1:6379")
     tools = Tools(
@@ -87,6 +89,7 @@ def assemble(settings: Settings) -> Runtime:
         keyring=keyring,
         layouts=Layouts(settings.content / "emails", ROOT / "emails"),
         notices=service_mails(settings.content),
+        spoken_notices=spoken_service_mails(settings.content),
         base_url=settings.base_url,
         day_ms=settings.day_ms,
         lease_ms=settings.lease_ms,
@@ -99,6 +102,21 @@ def assemble(settings: Settings) -> Runtime:
     return Runtime(settings, tools, provider, redis)
 
 
+def drafting(settings: Settings, root: Path) -> Tools:
+    """What content is looked at with before anybody gets it: keys that open nothing, and a database for old revisions.
+
+    Nothing is connected to, and nothing written. Raises ContentError for service mails that cannot be used.
+    """
+    return Tools(
+        engine=open_engine(settings.database_url),
+        keyring=Keyring({1: new_key()}),
+        layouts=Layouts(root / "emails", ROOT / "emails"),
+        notices=service_mails(root),
+        spoken_notices=spoken_service_mails(root),
+        base_url=settings.base_url,
+    )
+
+
 def _keyring(settings: Settings) -> Keyring:
     """From the setting, or the file below `home`. A lost file is never replaced: what it sealed would be lost."""
     path = settings.home / "keyring"
@@ -107,7 +125,8 @@ def _keyring(settings: Settings) -> Keyring:
     return Keyring.parse(settings.keys) if settings.keys else Keyring.from_file(path)
 
 
-def _provider(settings: Settings) -> Provider:
+def provider_of(settings: Settings) -> Provider:
+    """The way to send mail that the settings name."""
     if settings.mail == "outbox":
         return Outbox(settings.home / "outbox", settings.batch_size)
     if settings.mail == "sendgrid":
@@ -117,13 +136,29 @@ def _provider(settings: Settings) -> Provider:
 
 def service_mails(root: Path) -> dict[str, Source]:
     """The service mails by kind, from `root` or else our own. Raises ContentError with every problem of all of them."""
+    return _mails({kind: (_place(root, kind), f"emails/service/{kind}.md") for kind in NOTICES})
+
+
+def spoken_service_mails(root: Path) -> dict[tuple[str, str], Source]:
+    """Their translations by kind and language. Whoever writes an own mail writes its translations, too."""
+    return _mails(
+        {
+            (kind, path.suffixes[0].removeprefix(".")): (_place(root, kind), f"emails/service/{path.name}")
+            for kind in NOTICES
+            for path in sorted((_place(root, kind) / "emails/service").glob(f"{kind}.*.md"))
+        }
+    )
+
+
+def _place(root: Path, kind: str) -> Path:
+    return root if (root / f"emails/service/{kind}.md").is_file() else ROOT
+
+
+def _mails(wanted: Mapping[_Name, tuple[Path, str]]) -> dict[_Name, Source]:
     found, problems = {}, []
-    for kind in NOTICES:
-        path = f"emails/service/{kind}.md"
-        place = root if (root / path).is_file() else ROOT
-        files = {path: (place / path).read_bytes()}
+    for name, (place, path) in wanted.items():
         try:
-            found[kind] = content.parse_mail(path, files, NOTICE_FIELDS)
+            found[name] = content.parse_mail(path, {path: (place / path).read_bytes()}, NOTICE_FIELDS)
         except content.ContentError as error:
             problems += error.problems
     if problems:

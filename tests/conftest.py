@@ -13,7 +13,7 @@ from funnel.flow.publish import publish
 from funnel.flow.tools import Cache, Tools
 from funnel.keyring import Keyring
 from funnel.mail.compile import Layouts, Template
-from funnel.runtime import service_mails
+from funnel.runtime import service_mails, spoken_service_mails
 from funnel.store.db import migrate, open_engine
 from tests.databases import Databases
 
@@ -26,6 +26,7 @@ FUNNELS: Cache[str, Funnel] = Cache(64)
 TEMPLATES: Cache[tuple[str, str, str], Template] = Cache(2048)
 LAYOUTS = Layouts(ROOT / "emails")
 NOTICES = service_mails(ROOT)
+SPOKEN_NOTICES = spoken_service_mails(ROOT)
 
 
 @dataclass
@@ -94,4 +95,4 @@ def with_content(engine: Engine) -> None:
 
 
 def make_tools(engine: Engine, keyring: Keyring) -> Tools:
-    return Tools(engine, keyring, LAYOUTS, NOTICES, BASE_URL, _funnels=FUNNELS, _templates=TEMPLATES)
+    return Tools(engine, keyring, LAYOUTS, NOTICES, BASE_URL, SPOKEN_NOTICES, _funnels=FUNNELS, _templates=TEMPLATES)

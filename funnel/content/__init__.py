@@ -1,17 +1,27 @@
 """Reads a funnel's folders into core types, or names everything that is wrong with them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from funnel.content import forms
-from funnel.content.files import names, read_folder, revision_id
+from funnel.content.files import locale_of, names, read_folder, revision_id, untranslated, variant
 from funnel.content.mails import PAGE_FIELDS, read_mail, read_page, read_snippets
 from funnel.content.problem import ContentError, Files, Problem
 from funnel.content.quizzes import read_quiz
 from funnel.content.texts import Texts
+from funnel.content.translations import (
+    PATTERN_TEXTS,
+    Translation,
+    check_locales,
+    read_translation,
+    stranger,
+    translated,
+)
 from funnel.core.consent import Purpose
 from funnel.core.lesson import LESSON_FIELDS, Source
+from funnel.core.quiz import Quiz
 from funnel.core.schedule import Timing
 from funnel.core.sequence import (
     Controller,
@@ -26,9 +36,20 @@ from funnel.core.sequence import (
     Support,
 )
 
-__all__ = ["ContentError", "Files", "Problem", "names", "parse", "parse_mail", "read_all", "read_folder", "revision_id"]
+__all__ = [
+    "ContentError",
+    "Files",
+    "Problem",
+    "locale_of",
+    "names",
+    "parse",
+    "parse_mail",
+    "read_all",
+    "read_folder",
+    "revision_id",
+    "untranslated",
+]
 
-_PATTERN_TEXTS = ("summary", "purpose", "before", "during", "after", "costs", "needs", "practice")
 _OTHER_TOML = ("funnel", "quiz", "support")
 
 
@@ -84,14 +105,14 @@ def _read_funnel(texts: Texts, name: str) -> Funnel | None:
     support = texts.toml(f"{here}support.toml", forms.SupportForm)
     landing, how, privacy = (read_page(texts, f"{here}{page}.md") for page in ("landing", "how", "privacy"))
     _duplicate_lessons(texts, here, patterns)
+    translations = _read_translations(texts, name, head, keys, quiz)
     if all(patterns.values()):
-        _unused(texts)
+        _unused(texts, [each.locale for each in translations])
     if support:
         texts.markdown_value(f"{here}support.toml", "intro", support.intro, PAGE_FIELDS)
     if not (head and quiz and support and landing and how and privacy):
         return None
-    educator = Educator(**head.educator.model_dump())
-    return Funnel(
+    funnel = Funnel(
         name=name,
         slug=head.slug,
         title=head.title,
@@ -101,8 +122,8 @@ def _read_funnel(texts: Texts, name: str) -> Funnel | None:
         controller=Controller(**head.controller.model_dump()),
         sender=Sender(**head.sender.model_dump()),
         review=Review(**head.review.model_dump()),
-        educator=educator,
-        wordings=_wordings(texts, f"{here}funnel.toml", head, educator),
+        educator=(educator := Educator(**head.educator.model_dump())),
+        wordings=_wordings(texts, f"{here}funnel.toml", head.consent, head.controller.name, educator),
         quiz=quiz,
         patterns={key: pattern for key, pattern in patterns.items() if pattern},
         landing=landing,
@@ -116,6 +137,26 @@ def _read_funnel(texts: Texts, name: str) -> Funnel | None:
         snippets=snippets,
         unknown=head.sending.unknown,
     )
+    return _with_translations(texts, funnel, translations)
+
+
+def _read_translations(
+    texts: Texts, name: str, head: forms.FunnelForm | None, keys: Iterable[str], quiz: Quiz | None
+) -> list[Translation]:
+    if not head:
+        return []
+    check_locales(texts, f"sequences/{name}/funnel.toml", head)
+    return [read_translation(texts, name, locale, keys, quiz) for locale in dict.fromkeys(head.locales)]
+
+
+def _with_translations(texts: Texts, main: Funnel, translations: Iterable[Translation]) -> Funnel:
+    spoken = {}
+    for found in translations:
+        path = variant(f"sequences/{main.name}/funnel.toml", found.locale)
+        told = found.head and _wordings(texts, path, found.head.consent, main.controller.name, main.educator)
+        if not texts.problems:  # a translation with problems fits nothing
+            spoken[found.locale] = translated(main, found, told or main.wordings)
+    return replace(main, translations=spoken)
 
 
 def _pattern_files(files: Files, here: str) -> list[str]:
@@ -131,7 +172,7 @@ def _read_pattern(
     form = texts.toml(path, forms.PatternForm)
     if not form:
         return None
-    for place in _PATTERN_TEXTS:
+    for place in PATTERN_TEXTS:
         texts.markdown_value(path, place, getattr(form, place), PAGE_FIELDS)
     lessons = []
     for number, row in enumerate(form.lessons, 1):
@@ -155,16 +196,19 @@ def _duplicate_lessons(texts: Texts, here: str, patterns: Mapping[str, Pattern |
             seen[lesson.key] = file
 
 
-def _unused(texts: Texts) -> None:
+def _unused(texts: Texts, locales: Iterable[str]) -> None:
     for path in sorted(set(texts.files) - texts.used):
-        texts.problem(path, "", "is not used by the funnel; name it in a <pattern>.toml or delete it")
+        why = stranger(path, texts.files, locales)
+        texts.problem(path, "", why or "is not used by the funnel; name it in a <pattern>.toml or delete it")
 
 
-def _wordings(texts: Texts, path: str, head: forms.FunnelForm, educator: Educator) -> dict[str, str]:
-    course = f"{head.consent.course} {head.consent.course_educator}" if educator.complete else head.consent.course
-    names = {"{controller}": head.controller.name, "{educator}": educator.name or "{educator}"}
+def _wordings(
+    texts: Texts, path: str, consent: forms.ConsentForm, controller: str, educator: Educator
+) -> dict[str, str]:
+    course = f"{consent.course} {consent.course_educator}" if educator.complete else consent.course
+    names = {"{controller}": controller, "{educator}": educator.name or "{educator}"}
     wordings: dict[str, str] = {}
-    for purpose, text in ((Purpose.SENSITIVE, head.consent.sensitive), (Purpose.COURSE, course)):
+    for purpose, text in ((Purpose.SENSITIVE, consent.sensitive), (Purpose.COURSE, course)):
         for mark, value in names.items():
             text = text.replace(mark, value)
         if unknown := re.search(r"\{.*?\}", text):

@@ -11,7 +11,7 @@ from funnel.core.schedule import DAY_MS, HOUR_MS, is_zone
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
 LONGEST_WAIT_DAYS = 366
-RESERVED = frozenset({"healthz", "hooks", "leave", "metrics", "outbox", "readyz", "static"})
+RESERVED = frozenset({"healthz", "hooks", "language", "leave", "metrics", "outbox", "readyz", "static"})
 
 
 def _one_line(value: str) -> str:
@@ -139,6 +139,7 @@ class FunnelForm(Form):
     slug: Slug
     title: Line
     locale: Key
+    locales: list[Key] = []
     timezone: Zone
     patterns: Annotated[list[Key], Field(min_length=2)]
     leave_to: Https

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from funnel.content.files import locale_of
 from funnel.content.forms import MailForm, PageForm
 from funnel.content.texts import Texts
 from funnel.core.lesson import (
@@ -50,15 +51,17 @@ def read_mail(
     return Source(head.subject, head.preview, tuple(filled))
 
 
-def read_snippets(texts: Texts, folder: str) -> dict[str, str]:
-    """name → Markdown of the shared passages in `folder`."""
+def read_snippets(texts: Texts, folder: str, locale: str = "") -> dict[str, str]:
+    """name → Markdown of the shared passages in `folder`, in the main language or in another."""
     found = {}
     for path in texts.files:
-        if path.startswith(folder) and path.endswith(".md"):
+        if not path.startswith(folder) or not path.endswith(".md") or locale_of(path) != locale:
+            continue
+        if not locale or path.replace(f".{locale}.md", ".md") in texts.files:
             text = texts.text(path) or ""
             texts.markdown(path, text, SNIPPET_FIELDS, 1)
-            found[path.removeprefix(folder).removesuffix(".md")] = text.strip()
-    if "safety" not in found:
+            found[path.removeprefix(folder).removesuffix(".md").removesuffix(f".{locale}")] = text.strip()
+    if "safety" not in found and not locale:
         texts.problem(f"{folder}safety.md", "", "is missing: every result page shows it")
     return found
 

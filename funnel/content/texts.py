@@ -6,6 +6,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from funnel import markdown
+from funnel.content import silencers
 from funnel.content.forms import Form
 from funnel.content.problem import Files, Problem
 from funnel.core.lesson import field_problems, fields, mark
@@ -35,7 +36,8 @@ class Texts:
         except UnicodeDecodeError as error:
             self.problem(path, f"byte {error.start}", "is not UTF-8 text; save the file as UTF-8")
             return None
-        return text.removeprefix("\ufeff").replace("\r\n", "\n")
+        text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+        return silencers.strip(text) if path.endswith(".md") else text
 
     def toml(self, path: str, form: type[_F]) -> _F | None:
         text = self.text(path)

@@ -43,11 +43,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Source:
-    """A parsed mail: one-line `subject` and `preview`, and the body's blocks."""
+    """A parsed mail: one-line `subject` and `preview`, and the body's blocks; `locale` only of a translation."""
 
     subject: str
     preview: str
     blocks: tuple[Block, ...]
+    locale: str = ""
 
     @property
     def traits(self) -> frozenset[str]:
@@ -157,11 +158,12 @@ def visible(blocks: tuple[Block, ...], traits: Mapping[str, str], educator: bool
 def segment(source: Source, traits: Mapping[str, str]) -> str:
     """The name of the segment that a reader with `traits` belongs to, over the traits that this mail reads.
 
-    A value that no block asks for falls into the segment of those who have none.
+    A value that no block asks for falls into the segment of those who have none. A translation is a segment of its own.
     """
     asked = {(block.kind, block.argument) for block in source.blocks if block.kind in TRAITS}
     shown = sorted((kind, value) for kind, value in asked if traits.get(kind) == value)
-    return ",".join(f"{kind}={value}" for kind, value in shown)
+    spoken = [("locale", source.locale)] if source.locale else []
+    return ",".join(f"{kind}={value}" for kind, value in spoken + shown)
 
 
 def segment_traits(name: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A funnel and its parts, as marketers write them, once read and found right."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from funnel.core.lesson import Source
@@ -117,6 +117,9 @@ class Funnel:
 
     `wordings` maps a consent's purpose to the exact text a reader agrees to. `unknown` is what becomes of mail of which
     nobody can ever tell whether it was sent: "hold" it for a person, or "resend" it once.
+
+    `locale` is the language of its texts. `translations` holds the same funnel in its other languages; of such a one,
+    `untranslated` names the parts that are still in the main language.
     """
 
     name: str
@@ -138,6 +141,22 @@ class Funnel:
     support: Support
     snippets: Mapping[str, str]
     unknown: str = "hold"
+    translations: Mapping[str, "Funnel"] = field(default_factory=dict)
+    untranslated: frozenset[str] = frozenset()
+    main_locale: str = ""
+
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """Every language it can be read in, the main one first."""
+        return (self.locale, *self.translations)
+
+    def read_in(self, locale: str) -> "Funnel":
+        """The funnel in this language; in the main one where there is no such translation."""
+        return self.translations.get(locale, self)
+
+    def spoken(self, part: str) -> str:
+        """The language that this part is really in."""
+        return self.main_locale if part in self.untranslated else self.locale
 
     def lesson(self, key: str) -> tuple[Pattern, Lesson] | None:
         """The lesson of that key with the pattern it belongs to."""

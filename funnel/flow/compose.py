@@ -19,6 +19,7 @@ OWN_LINKS = {"read_url": Use.READ, "unsubscribe_url": Use.UNSUBSCRIBE, "choose_u
 
 def lesson(tools: Tools, funnel: Funnel, revision_id: str, key: str, segment: str) -> Template:
     """The mail of a lesson for a segment, compiled once."""
+    funnel = spoken(funnel, segment)
     found = funnel.lesson(key)
     assert found is not None, "a revision never changes: the lesson was there when the batch was planned"
     source = found[1].source
@@ -32,14 +33,21 @@ def lesson(tools: Tools, funnel: Funnel, revision_id: str, key: str, segment: st
     return tools.template(revision_id, key, segment, compile_now)
 
 
-def notice(tools: Tools, funnel: Funnel, revision_id: str, kind: str) -> Template:
-    """A service mail of this kind."""
+def spoken(funnel: Funnel, segment: str) -> Funnel:
+    """The funnel in the language of a batch's segment. A mail is wholly in one language."""
+    return funnel.read_in(segment_traits(segment).get("locale", ""))
+
+
+def notice(tools: Tools, funnel: Funnel, revision_id: str, segment: str) -> Template:
+    """The service mail of a segment, such as "confirm" or "confirm,locale=de"."""
+    funnel, kind = spoken(funnel, segment), segment.partition(",")[0]
     statics = {"title": funnel.title, "support_url": support_url(tools, funnel)}
 
     def compile_now() -> Template:
-        return tools.layouts.compile(tools.notices[kind], {}, statics, frame(tools, funnel, Kind.NOTICE))
+        source = tools.notice(kind, funnel.locale)
+        return tools.layouts.compile(source, {}, statics, frame(tools, funnel, Kind.NOTICE))
 
-    return tools.template(revision_id, f"notice {kind}", "", compile_now)
+    return tools.template(revision_id, f"notice {kind}", segment, compile_now)
 
 
 def lesson_recipients(
@@ -100,6 +108,7 @@ def frame(tools: Tools, funnel: Funnel, kind: Kind) -> dict[str, Any]:
         "locale": funnel.locale,
         "controller": funnel.controller,
         "replies": funnel.sender.replies,
+        "replies_locale": funnel.spoken("funnel"),
         "support_url": support_url(tools, funnel),
         "privacy_url": f"{tools.base_url}/{funnel.slug}/privacy",
     }
@@ -111,7 +120,7 @@ def support_url(tools: Tools, funnel: Funnel) -> str:
 
 def envelope(funnel: Funnel, kind: Kind) -> dict[str, Any]:
     """The sender and the headers that a whole batch shares. They name nothing but the funnel's neutral title."""
-    headers = {"Auto-Submitted": "auto-generated"}
+    headers = {"Auto-Submitted": "auto-generated", "Content-Language": funnel.locale}
     if kind == Kind.LESSON:
         headers["List-Id"] = f"<{funnel.slug}.{domain_of(funnel)}>"
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -26,11 +27,11 @@ def enroll(
     """Makes `pattern` the subscriber's one live course in this funnel. What was received is not sent again."""
     running = enrollments.live(connection, subscriber.id, funnel.name)
     if running and running.pattern == pattern and running.state == Enrolled.ACTIVE:
-        enrollments.set_secondary(connection, running.id, secondary)
+        enrollments.set_traits(connection, running.id, secondary, subscriber.locale)
         return
     if running:
         end(connection, running.id, "another course", now_ms)
-    added = enrollments.add(connection, subscriber.id, funnel.name, pattern, secondary, now_ms)
+    added = enrollments.add(connection, subscriber.id, funnel.name, pattern, secondary, now_ms, subscriber.locale)
     entered = enrollments.by_id(connection, added)
     assert entered is not None
     schedule_next(connection, tools, funnel, [(entered, subscriber.zone)], now_ms)
@@ -97,8 +98,18 @@ def choose(tools: Tools, delivery_id: int, pattern: str, now_ms: int) -> Funnel 
         return funnel
 
 
-def reader_of(tools: Tools, delivery_id: int) -> tuple[Funnel, str, str | None, bool] | None:
-    """(funnel, the reader's standing, the live course's pattern, whether it was deleted) behind a lesson's link."""
+class Found(NamedTuple):
+    """Who is behind a lesson's link: `running` is the live course's pattern, `deleted` whether the result was."""
+
+    funnel: Funnel
+    standing: str
+    running: str | None
+    deleted: bool
+    locale: str
+
+
+def reader_of(tools: Tools, delivery_id: int) -> Found | None:
+    """The reader behind a lesson's link."""
     with reading(tools.engine) as connection:
         found = recipient(connection, delivery_id)
         if not found:
@@ -106,7 +117,8 @@ def reader_of(tools: Tools, delivery_id: int) -> tuple[Funnel, str, str | None, 
         sent, reader = found
         _, funnel = tools.current(connection)[sent.funnel]
         running = enrollments.live(connection, reader.id, sent.funnel)
-        return funnel, reader.state, running.pattern if running else None, sent.lesson_id is None
+        pattern = running.pattern if running else None
+        return Found(funnel, reader.state, pattern, sent.lesson_id is None, reader.locale)
 
 
 def recipient(connection: Connection, delivery_id: int, *, lock: bool = False) -> tuple[Record, Record] | None:

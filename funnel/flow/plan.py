@@ -70,7 +70,7 @@ def plan_lessons(tools: Tools, now_ms: int, most: int = ROWS_AT_ONCE, stopped: S
 
 
 _READER = ("subscriber_id", "lesson_id", "enrollment_id", "turn", "due_ms")  # a due row begins with these
-_alike = itemgetter(1, 5, 6, 7)  # … and ends with the pattern, the secondary one and the pace
+_alike = itemgetter(1, 5, 6, 7, 8)  # … and ends with the pattern, the secondary one, the pace and the locale
 _Groups = dict[tuple[int, str], list[Record]]
 
 
@@ -95,8 +95,8 @@ def _group(funnel: Funnel, lessons: Lessons, due: Sequence[Record]) -> tuple[_Gr
     for row in due:
         alike = _alike(row)
         if alike not in known:
-            lesson_id, pattern, secondary, pace = alike
-            found = funnel.lesson(lessons[lesson_id][1])
+            lesson_id, pattern, secondary, pace, locale = alike
+            found = funnel.read_in(locale).lesson(lessons[lesson_id][1])
             if found and found[0].key == pattern:
                 name = segment(found[1].source, {"secondary": secondary or "", "pace": pace})
                 known[alike] = groups.setdefault((lesson_id, name), [])
@@ -147,7 +147,8 @@ def plan_notices(tools: Tools, now_ms: int) -> None:
                 continue
             for counts in sent.values():
                 counts[row.subscriber_id] += 1
-            groups[row.funnel, "already" if _is_reader(connection, row, state) else row.kind].append(row.id)
+            kind = "already" if _is_reader(connection, row, state) else row.kind
+            groups[row.funnel, tools.notice_segment(kind, row.locale)].append(row.id)
         _add_notice_batches(connection, tools, groups, now_ms)
 
 
@@ -160,7 +161,7 @@ def _add_notice_batches(
     connection: Connection, tools: Tools, groups: dict[tuple[str, str], list[int]], now_ms: int
 ) -> None:
     current = revisions.current(connection)
-    for (funnel, kind), members in groups.items():
+    for (funnel, name), members in groups.items():
         for part in _chunks(members, tools.batch_size):
             uid = secrets.token_hex(16)
             row = {
@@ -169,7 +170,7 @@ def _add_notice_batches(
                 "funnel": funnel,
                 "revision_id": current[funnel],
                 "lesson_id": None,
-                "segment": kind,
+                "segment": name,
                 "planned_ms": now_ms,
                 "size": len(part),
                 "due_ms": now_ms,

@@ -50,4 +50,5 @@ def _store(connection: Connection, revision_id: str, files: content.Files, funne
     revisions.make_current(connection, funnel.name, revision_id, now_ms)
     keys = [lesson.key for pattern in funnel.patterns.values() for lesson in pattern.lessons]
     revisions.intern_lessons(connection, funnel.name, keys)
-    revisions.keep_wordings(connection, {wording_hash(text): text for text in funnel.wordings.values()})
+    spoken = [text for each in (funnel, *funnel.translations.values()) for text in each.wordings.values()]
+    revisions.keep_wordings(connection, {wording_hash(text): text for text in spoken})

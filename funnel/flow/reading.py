@@ -1,12 +1,13 @@
 """A lesson as a page: the same blocks as in the mail, without anything personal but the reader's own links."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from funnel.core import links
 from funnel.core.lesson import fill, segment_traits, visible
 from funnel.core.links import Use
 from funnel.core.sequence import Funnel
-from funnel.flow.compose import lesson_statics
+from funnel.flow import compose
 from funnel.flow.tools import Tools
 from funnel.markdown import to_html
 from funnel.store import deliveries, subscribers
@@ -15,9 +16,11 @@ from funnel.store.db import reading
 
 @dataclass(frozen=True)
 class LessonPage:
-    """`blocks` are (kind, sanitized HTML)."""
+    """`blocks` are (kind, sanitized HTML). The lesson is in `locale`, its reader in `reader_locale`."""
 
     funnel: Funnel
+    locale: str
+    reader_locale: str
     subject: str
     blocks: list[tuple[str, str]]
 
@@ -28,14 +31,31 @@ def lesson_page(tools: Tools, delivery_id: int) -> LessonPage | None:
         sent = deliveries.by_id(connection, delivery_id)
         if not sent or not sent.lesson_key or not subscribers.key_of(connection, sent.subscriber_id):
             return None
+        reader = subscribers.by_id(connection, sent.subscriber_id)
         funnel = tools.funnel(connection, sent.revision_id)
-    found = funnel.lesson(sent.lesson_key)
-    assert found is not None, "a revision never changes"
-    source = found[1].source
     choose = links.token(tools.keyring.link_key, Use.CHOOSE, delivery_id)
+    traits = segment_traits(sent.segment)
+    found = page_of(tools, funnel, sent.lesson_key, traits, f"/{Use.CHOOSE}/{choose}", reader.locale if reader else "")
+    assert found is not None, "a revision never changes"
+    return found
+
+
+def page_of(
+    tools: Tools, funnel: Funnel, key: str, traits: Mapping[str, str], choose_url: str, reader_locale: str
+) -> LessonPage | None:
+    """The lesson of that key as readers with these traits see it; None when there is none."""
+    spoken = funnel.read_in(traits.get("locale", ""))
+    found = spoken.lesson(key)
+    if not found:
+        return None
+    source = found[1].source
     # The name stays out: a forwarded link should not tell whose it was. Its fallback stands in.
-    values = {**lesson_statics(tools, funnel), "first_name": "", "choose_url": f"/{Use.CHOOSE}/{choose}"}
-    shown = visible(source.blocks, segment_traits(sent.segment), funnel.educator.complete)
+    values = {**compose.lesson_statics(tools, spoken), "first_name": "", "choose_url": choose_url}
+    shown = visible(source.blocks, traits, funnel.educator.complete)
     return LessonPage(
-        funnel, fill(source.subject, values), [(block.kind, to_html(fill(block.markdown, values))) for block in shown]
+        funnel,
+        spoken.locale,
+        reader_locale,
+        fill(source.subject, values),
+        [(block.kind, to_html(fill(block.markdown, values))) for block in shown],
     )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from sqlalchemy import Connection
+
 from funnel.core import links
 from funnel.core.consent import Action, confirming_lifts, wording_hash
 from funnel.core.sequence import Funnel
@@ -12,6 +14,7 @@ from funnel.flow.tools import Tools
 from funnel.keyring import Unreadable
 from funnel.store import revisions, signups, subscribers
 from funnel.store.db import reading, writing
+from funnel.store.tables import Record
 
 CONFIRM_MS = 72 * 3_600_000
 
@@ -28,11 +31,12 @@ class Link(StrEnum):
 
 @dataclass(frozen=True)
 class Confirmable:
-    """A confirm link's sign-up: `funnel` is None only for an unknown link."""
+    """A confirm link's sign-up: `funnel` is None only for an unknown link. `locale` is the language of its mail."""
 
     state: Link
     funnel: Funnel | None = None
     signup_id: int | None = None
+    locale: str = ""
 
 
 def sign_up(
@@ -44,7 +48,7 @@ def sign_up(
     known subscriber changes before the request is confirmed.
     """
     with writing(tools.engine) as connection:
-        funnel = tools.funnel(connection, revision_id)
+        funnel = tools.funnel(connection, revision_id).read_in(request.locale)
         reader = people.enter(connection, tools.keyring, address, request.zone, request.locale, now_ms)
         if corrects is not None:
             earlier = signups.by_id(connection, corrects)
@@ -52,10 +56,10 @@ def sign_up(
                 signups.drop_notices(connection, corrects, "corrected")
         key = people.key_for(connection, tools.keyring, reader)
         sealed = people.seal_request(key, reader.address_hash, request)
-        signup_id = signups.add(connection, reader.id, funnel.name, revision_id, sealed, now_ms)
+        signup_id = signups.add(connection, reader.id, funnel.name, revision_id, sealed, now_ms, request.locale)
         wordings = {purpose: wording_hash(text) for purpose, text in funnel.wordings.items()}
         signups.record_consents(
-            connection, reader.id, signup_id, wordings, revision_id, request.locale, Action.GIVEN, now_ms
+            connection, reader.id, signup_id, wordings, revision_id, funnel.spoken("funnel"), Action.GIVEN, now_ms
         )
         signups.request_notice(connection, reader.id, signup_id, funnel.name, "confirm", now_ms)
         return signup_id
@@ -80,7 +84,7 @@ def look_at(tools: Tools, token: str, now_ms: int) -> Confirmable:
         state = {signups.CONFIRMED: Link.DONE, signups.REPLACED: Link.REPLACED}.get(notice.signup_state, Link.OPEN)
         if state == Link.OPEN and notice.expires_ms <= now_ms:
             state = Link.EXPIRED
-        return Confirmable(state, funnel, notice.signup_id)
+        return Confirmable(state, funnel, notice.signup_id, notice.locale)
 
 
 def confirm(tools: Tools, token: str, now_ms: int) -> Confirmable:
@@ -107,16 +111,22 @@ def confirm(tools: Tools, token: str, now_ms: int) -> Confirmable:
             subscribers.lift(connection, hashes, [against.reason])
         sealed = people.seal_person(key, reader.address_hash, Person(address, request.first_name))
         subscribers.activate(connection, reader.id, sealed, request.zone, request.locale, now_ms)
-        wordings = signups.given_wordings(connection, asked.id)
-        signups.record_consents(
-            connection, reader.id, asked.id, wordings, asked.revision_id, request.locale, Action.CONFIRMED, now_ms
-        )
+        _record_confirmed(connection, tools, asked, now_ms)
         signups.replace_all(connection, reader.id, asked.funnel)
         active = subscribers.by_id(connection, reader.id)
         _, funnel = tools.current(connection)[asked.funnel]
         assert active is not None
         course.enroll(connection, tools, active, funnel, request.pattern, request.secondary, now_ms)
         return replace(seen, state=Link.DONE)
+
+
+def _record_confirmed(connection: Connection, tools: Tools, asked: Record, now_ms: int) -> None:
+    """Confirms what was agreed to: the same wordings, in the same language."""
+    wordings = signups.given_wordings(connection, asked.id)
+    agreed_in = tools.funnel(connection, asked.revision_id).read_in(asked.locale).spoken("funnel")
+    signups.record_consents(
+        connection, asked.subscriber_id, asked.id, wordings, asked.revision_id, agreed_in, Action.CONFIRMED, now_ms
+    )
 
 
 def current_revision(tools: Tools, funnel_name: str) -> str:

@@ -116,19 +116,20 @@ def _readers(connection: Connection, tools: Tools, claimed: list[Record], now_ms
 
 def _in_their_segment(connection: Connection, tools: Tools, batch: Record, rows: list[Record]) -> list[Record]:
     """Who still belongs to the batch's segment. Whoever has changed since the lesson was scheduled is due again."""
-    found = tools.funnel(connection, batch.revision_id).lesson(tools.lesson_key(connection, batch.lesson_id))
-    assert found is not None, "a revision never changes"
-    source = found[1].source
-    theirs = {
-        (secondary, pace): segment(source, {"secondary": secondary or "", "pace": pace}) == batch.segment
-        for secondary, pace in {(row.secondary, row.pace) for row in rows}
-    }
+    funnel, key = tools.funnel(connection, batch.revision_id), tools.lesson_key(connection, batch.lesson_id)
+
+    def belongs(secondary: str | None, pace: str, locale: str) -> bool:
+        found = funnel.read_in(locale).lesson(key)
+        assert found is not None, "a revision never changes"
+        return segment(found[1].source, {"secondary": secondary or "", "pace": pace}) == str(batch.segment)
+
+    theirs = {traits: belongs(*traits) for traits in {(row.secondary, row.pace, row.locale) for row in rows}}
     if all(theirs.values()):
         return rows
-    others = [row.id for row in rows if not theirs[row.secondary, row.pace]]
+    others = [row.id for row in rows if not theirs[row.secondary, row.pace, row.locale]]
     enrollments.restore_due(connection, others)
     deliveries.take_out(connection, batch.id, others)
-    return [row for row in rows if theirs[row.secondary, row.pace]]
+    return [row for row in rows if theirs[row.secondary, row.pace, row.locale]]
 
 
 def _not_had(connection: Connection, tools: Tools, batch: Record, rows: list[Record], now_ms: int) -> list[Record]:
@@ -211,14 +212,15 @@ def _mailing(
     persons: dict[int, Person],
     now_ms: int,
 ) -> Mailing:
-    domain = compose.domain_of(funnel)
+    spoken = compose.spoken(funnel, batch.segment)
+    domain = compose.domain_of(spoken)
     if lesson is None:
         template = compose.notice(tools, funnel, batch.revision_id, batch.segment)
         recipients: Sequence[Recipient] = compose.notice_recipients(tools, domain, rows, persons)
     else:
         template = compose.lesson(tools, funnel, batch.revision_id, lesson, batch.segment)
         recipients = compose.lesson_recipients(tools, template, domain, rows, persons)
-    shared: dict[str, Any] = compose.envelope(funnel, Kind(batch.kind))
+    shared: dict[str, Any] = compose.envelope(spoken, Kind(batch.kind))
     return Mailing(
         uid=batch.uid, template=template, recipients=recipients, date_ms=now_ms, attempt=batch.attempt, **shared
     )

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from funnel import content
 from funnel.core.delivery import Unknowns
 from funnel.core.lesson import Source
+from funnel.core.locale import language
 from funnel.core.pace import Pace, Unpaced
 from funnel.core.schedule import DAY_MS, HOUR_MS
 from funnel.core.sequence import Funnel
@@ -55,13 +56,15 @@ class Patience:
 
 @dataclass(frozen=True)
 class Tools:
-    """`notices` are the service mails by kind; `unknowns` and `breaker` are of the provider in use."""
+    """`notices` are the service mails by kind, `spoken_notices` their translations by kind and language; `unknowns` and
+    `breaker` are of the provider in use."""
 
     engine: Engine
     keyring: Keyring
     layouts: Layouts
     notices: Mapping[str, Source]
     base_url: str
+    spoken_notices: Mapping[tuple[str, str], Source] = field(default_factory=dict)
     day_ms: int = DAY_MS
     lease_ms: int = 15_000
     batch_size: int = 200
@@ -82,6 +85,14 @@ class Tools:
     def real_time(self) -> bool:
         """Whether a course day is a day: a demonstration knows no volumes."""
         return self.day_ms == DAY_MS
+
+    def notice(self, kind: str, locale: str) -> Source:
+        """The service mail of this kind in a language, where it is translated."""
+        return self.spoken_notices.get((kind, language(locale)), self.notices[kind])
+
+    def notice_segment(self, kind: str, locale: str) -> str:
+        """What a batch of these service mails is called: its kind, and its language where there is a translation."""
+        return f"{kind},locale={locale}" if (kind, language(locale)) in self.spoken_notices else kind
 
     def funnel(self, connection: Connection, revision_id: str) -> Funnel:
         """The funnel as it stood in a revision. Raises LookupError when there is no such revision."""

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import css_inline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Template as Layout
 from markupsafe import Markup
 
 from funnel import markdown
 from funnel.core.lesson import Block, Field, Source, fields, fill, mark, visible
+from funnel.language import speak
 
 LAYOUT_FIELDS = (Field("unsubscribe_url"), Field("read_url"))
 
@@ -58,14 +60,23 @@ class Layouts:
     """The trusted Jinja2 layouts layout.html.j2 and layout.txt.j2, from the first of `folders` that has them."""
 
     def __init__(self, *folders: Path) -> None:
-        self._environment = Environment(
-            loader=FileSystemLoader(folders),
-            autoescape=select_autoescape(["html.j2"], default_for_string=False),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._folders = folders
+        self._environments: dict[str, Environment] = {}
         self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=False)
+
+    def _layout(self, name: str, locale: str) -> Layout:
+        """The layout as it is in this language."""
+        if locale not in self._environments:
+            environment = Environment(
+                loader=FileSystemLoader(self._folders),
+                autoescape=select_autoescape(["html.j2"], default_for_string=False),
+                undefined=StrictUndefined,
+                trim_blocks=True,
+                lstrip_blocks=True,
+            )
+            speak(environment, locale)
+            self._environments[locale] = environment
+        return self._environments[locale].get_template(name)
 
     def compile(
         self,
@@ -103,11 +114,11 @@ class Layouts:
 
     def _html(self, blocks: Iterable[tuple[str, str]], known: Mapping[str, object]) -> str:
         body = [(kind, Markup(markdown.to_html(text))) for kind, text in blocks]  # noqa: S704 -- sanitized by to_html
-        return self._inliner.inline(self._environment.get_template("layout.html.j2").render(known, blocks=body))
+        return self._inliner.inline(self._layout("layout.html.j2", str(known["locale"])).render(known, blocks=body))
 
     def _text(self, blocks: Iterable[tuple[str, str]], known: Mapping[str, object]) -> str:
         body = [(kind, markdown.to_text(text)) for kind, text in blocks]
-        rendered = self._environment.get_template("layout.txt.j2").render(known, blocks=body)
+        rendered = self._layout("layout.txt.j2", str(known["locale"])).render(known, blocks=body)
         return re.sub(r"\n{3,}", "\n\n", rendered).strip() + "\n"
 
 

@@ -15,7 +15,8 @@ from funnel.store.upsert import insert_missing
 
 LIVE = (Enrolled.ACTIVE, Enrolled.PAUSED)
 
-_DUE = "due.subscriber_id, due.lesson_id, due.enrollment_id, due.turn, due.due_ms, due.pattern, due.secondary, due.pace"
+_READ = ("subscriber_id", "lesson_id", "enrollment_id", "turn", "due_ms", "pattern", "secondary", "pace", "locale")
+_DUE = ", ".join(f"due.{name}" for name in _READ)
 _TAKE_POSTGRESQL = text(f"""
     WITH taken AS MATERIALIZED (
         SELECT due_ms, enrollment_id, turn FROM due WHERE due_ms <= :now_ms AND NOT lesson_id = ANY(:without)
@@ -37,7 +38,7 @@ _DELETE_SQLITE = text("""
 """)
 _LAST = 2**62  # greater than any id
 # What a due row copies of its enrollment, as it is at that moment.
-_COPIED = ("turn", "subscriber_id", "pattern", "secondary", "pace")
+_COPIED = ("turn", "subscriber_id", "pattern", "secondary", "pace", "locale")
 _COLUMNS = ("due_ms", "lesson_id", "enrollment_id", *_COPIED)
 _ADD = f"INSERT INTO due ({', '.join(_COLUMNS)})"
 _COPY = ", ".join(f"enrollment.{name}" for name in ("id", *_COPIED))
@@ -64,7 +65,13 @@ _FINISH_POSTGRESQL = f"""{_FINISH} FROM given
 
 
 def add(
-    connection: Connection, subscriber_id: int, funnel: str, pattern: str, secondary: str | None, now_ms: int
+    connection: Connection,
+    subscriber_id: int,
+    funnel: str,
+    pattern: str,
+    secondary: str | None,
+    now_ms: int,
+    locale: str = "",
 ) -> int:
     """A new active enrollment. A second live one in the same funnel is refused by the database."""
     row = {
@@ -77,6 +84,7 @@ def add(
         "turn": 1,
         "created_ms": now_ms,
         "changed_ms": now_ms,
+        "locale": locale,
     }
     return int(connection.scalars(enrollment.insert().values(row).returning(enrollment.c.id)).one())
 
@@ -128,8 +136,10 @@ def set_states(connection: Connection, ids: Collection[int], state: Enrolled, re
         connection.execute(changed.values(state=state, reason=reason, changed_ms=now_ms))
 
 
-def set_secondary(connection: Connection, enrollment_id: int, secondary: str | None) -> None:
-    connection.execute(enrollment.update().where(enrollment.c.id == enrollment_id).values(secondary=secondary))
+def set_traits(connection: Connection, enrollment_id: int, secondary: str | None, locale: str) -> None:
+    """What of a reader chooses between forms of a lesson. The due row may lag behind: start compares."""
+    traits = {"secondary": secondary, "locale": locale}
+    connection.execute(enrollment.update().where(enrollment.c.id == enrollment_id).values(traits))
 
 
 def with_subscribers(connection: Connection, ids: Collection[int]) -> dict[int, Record]:
@@ -194,7 +204,7 @@ def any_due(connection: Connection, now_ms: int, without: Collection[int] = ()) 
 def take_due(connection: Connection, now_ms: int, limit: int, without: Collection[int] = ()) -> Sequence[Record]:
     """Removes up to `limit` rows that are due, but for the lessons `without`, and returns them.
 
-    Rows of (subscriber_id, lesson_id, enrollment_id, turn, due_ms, pattern, secondary, pace) in order of due_ms. Two
+    Rows of (subscriber_id, lesson_id, enrollment_id, turn, due_ms, pattern, secondary, pace, locale), by due_ms. Two
     planners never take the same row. Rows of an old turn are among them: start refuses those.
     """
     if connection.dialect.name == "postgresql":

@@ -71,3 +71,9 @@ def lesson_key(connection: Connection, lesson_id: int) -> str:
 def keep_wordings(connection: Connection, texts: Mapping[str, str]) -> None:
     """Keeps exact wordings, hash → text."""
     insert_missing(connection, wording, [{"hash": hash_, "text": text} for hash_, text in texts.items()])
+
+
+def beginning_with(connection: Connection, named: str) -> list[str]:
+    """The ids of at most two revisions that begin like this."""
+    found = select(revision.c.id).where(revision.c.id >= named, revision.c.id < f"{named}g").limit(2)
+    return list(connection.scalars(found)) if named.isalnum() else []

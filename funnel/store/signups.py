@@ -15,7 +15,9 @@ NOT_OPEN = "sign-up not open"
 _WAITING = notice.c.state == literal_column(f"'{REQUESTED}'")  # written out: so the partial index serves
 
 
-def add(connection: Connection, subscriber_id: int, funnel: str, revision_id: str, sealed: bytes, now_ms: int) -> int:
+def add(
+    connection: Connection, subscriber_id: int, funnel: str, revision_id: str, sealed: bytes, now_ms: int, locale: str
+) -> int:
     row = {
         "subscriber_id": subscriber_id,
         "funnel": funnel,
@@ -23,6 +25,7 @@ def add(connection: Connection, subscriber_id: int, funnel: str, revision_id: st
         "sealed": sealed,
         "state": PENDING,
         "created_ms": now_ms,
+        "locale": locale,
     }
     return int(connection.scalars(signup.insert().values(row).returning(signup.c.id)).one())
 
@@ -109,9 +112,9 @@ def drop_notices(connection: Connection, signup_id: int, reason: str) -> None:
 
 
 def requested(connection: Connection, limit: int) -> Sequence[Record]:
-    """Notices that nobody has planned yet, oldest first, with their sign-up's state (signup_state)."""
+    """Notices that nobody has planned yet, oldest first, with their sign-up's state (signup_state) and locale."""
     joined = notice.join(signup, signup.c.id == notice.c.signup_id)
-    found = select(notice, signup.c.state.label("signup_state")).select_from(joined).where(_WAITING)
+    found = select(notice, signup.c.state.label("signup_state"), signup.c.locale).select_from(joined).where(_WAITING)
     return connection.execute(
         found.order_by(notice.c.id).limit(limit).with_for_update(skip_locked=True, of=notice)
     ).all()
@@ -148,7 +151,7 @@ def keep_token(connection: Connection, notice_id: int, token_hash: bytes, expire
 
 
 def by_token(connection: Connection, token_hash: bytes) -> Record | None:
-    """The notice with this token, with its sign-up: (notice columns…, signup_state)."""
+    """The notice with this token, with its sign-up: (notice columns…, signup_state, locale)."""
     joined = notice.join(signup, signup.c.id == notice.c.signup_id)
-    found = select(notice, signup.c.state.label("signup_state")).select_from(joined)
+    found = select(notice, signup.c.state.label("signup_state"), signup.c.locale).select_from(joined)
     return connection.execute(found.where(notice.c.token_hash == token_hash)).one_or_none()

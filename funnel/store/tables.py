@@ -88,6 +88,7 @@ signup = Table(
     Column("sealed", LargeBinary, nullable=True),
     Column("state", String(16), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("locale", String(16), nullable=False, server_default=""),
     **COUNTED,
 )
 
@@ -107,6 +108,7 @@ consent = Table(
     **COUNTED,
 )
 
+# `locale` is the language of the reader's lessons; empty, or one that the funnel has not, is its main language.
 enrollment = Table(
     "enrollment",
     metadata,
@@ -121,6 +123,7 @@ enrollment = Table(
     Column("turn", Integer, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
+    Column("locale", String(16), nullable=False, server_default=""),
     Index("ix_enrollment_subscriber_id_funnel", "subscriber_id", "funnel"),
     partial("uq_enrollment_live", "subscriber_id", "funnel", where="state IN ('active', 'paused')", unique=True),
     **COUNTED,
@@ -139,6 +142,7 @@ due = Table(
     Column("pattern", String(80), nullable=False),
     Column("secondary", String(80), nullable=True),
     Column("pace", String(16), nullable=False),
+    Column("locale", String(16), nullable=False, server_default=""),
     sqlite_with_rowid=False,
 )
 

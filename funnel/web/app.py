@@ -10,7 +10,7 @@ from starlette.staticfiles import StaticFiles
 
 from funnel.flow import events
 from funnel.runtime import Runtime
-from funnel.web import hooks, joining, metrics, operator, pages, reader, visitor
+from funnel.web import hooks, joining, languages, metrics, operator, pages, reader, visitor
 from funnel.web.guard import Guard
 from funnel.web.visit import Site, view
 
@@ -27,6 +27,7 @@ def routes() -> list[BaseRoute]:
         Route("/outbox/{name}", view(operator.outbox_mail), methods=GET),
         Route("/outbox/{name}/html", view(operator.outbox_html), methods=GET),
         Route("/hooks/sendgrid", hooks.sendgrid, methods=POST),
+        Route("/language", view(languages.choose_language), methods=POST),
         Route("/leave", view(visitor.leave), methods=POST),
         Route("/c/{token}", view(joining.confirm, nudges=True), methods=BOTH),
         Route("/c/{token}/again", view(joining.confirm_again, nudges=True), methods=POST),
@@ -35,6 +36,7 @@ def routes() -> list[BaseRoute]:
         Route("/u/{token}/undo", view(reader.undo), methods=POST),
         Route("/u/{token}/delete", view(reader.withdraw), methods=POST),
         Route("/o/{token}", view(reader.choose), methods=BOTH),
+        Route("/t", view(visitor.test_link), methods=BOTH),
         Mount("/static", StaticFiles(directory=pages.STATIC)),
         Route("/{slug}", view(visitor.landing), methods=GET),
         Route("/{slug}/start", view(visitor.start), methods=BOTH),

@@ -1,5 +1,7 @@
 """Signing up and confirming. Every reply is the same for every address."""
 
+from typing import Any
+
 from email_validator import EmailNotValidError, validate_email
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -9,6 +11,7 @@ from funnel.core.schedule import is_zone
 from funnel.flow import signup
 from funnel.flow.people import Request
 from funnel.flow.signup import Confirmable, Link
+from funnel.language import later
 from funnel.web.visit import Kept, Visit
 from funnel.web.visitor import chosen_pattern, chosen_secondary
 
@@ -40,6 +43,7 @@ def _join_page(visit: Visit, pattern: str, errors: dict[str, str], address: str,
         first_name=first_name,
         ticked={purpose for purpose in Purpose if visit.form.get(purpose)} if errors else set(),
         wordings=visit.seen.wordings,
+        longest_name=LONGEST_NAME,
     )
 
 
@@ -49,13 +53,13 @@ def _sign_up(visit: Visit, kept: Kept, pattern: str) -> Response:
     address = _address(typed, local=visit.site.settings.local_mail)
     errors = {}
     if address is None:
-        errors["email"] = "That doesn't look like an email address. It should read like name@example.org."
+        errors["email"] = later("That doesn't look like an email address. It should read like name@example.org.")
     if len(first_name) > LONGEST_NAME or not first_name.translate(JOINERS).isprintable():
-        errors["first_name"] = f"A first name may have up to {LONGEST_NAME} letters and no control characters."
+        errors["first_name"] = later("A first name may have up to %(longest)s letters and no control characters.")
         first_name = ""
     for purpose in Purpose:
         if visit.form.get(purpose) != "yes":
-            errors[purpose] = (
+            errors[purpose] = later(
                 "We can only send the notes if you tick this box. If you would rather not, that's fine too."
             )
     if errors or address is None:
@@ -67,7 +71,7 @@ def _sign_up(visit: Visit, kept: Kept, pattern: str) -> Response:
         pattern=pattern,
         secondary=chosen_secondary(visit, pattern),
         zone=offered if is_zone(offered) else visit.funnel.timezone,
-        locale=visit.funnel.locale,
+        locale=visit.agreed_in,
     )
     revision_id = kept.revision_id if visit.seen is not visit.funnel else visit.fresh().revision_id
     kept.signup_id = signup.sign_up(visit.tools, revision_id, address, request, visit.now_ms, kept.signup_id)
@@ -99,7 +103,7 @@ def inbox(visit: Visit) -> Response:
         "inbox",
         address=visit.kept.address,
         again=again,
-        subject=visit.tools.notices["confirm"].subject.replace("{{ title }}", visit.funnel.title),
+        subject=visit.tools.notice("confirm", visit.locale).subject.replace("{{ title }}", visit.funnel.title),
         local=visit.site.settings.mail == "outbox",
     )
 
@@ -115,7 +119,8 @@ def _confirm_page(visit: Visit, found: Confirmable, *, pressed: bool) -> Respons
     if found.state == Link.UNKNOWN or found.funnel is None:
         raise HTTPException(404)
     status = 410 if found.state in (Link.EXPIRED, Link.REPLACED) else 200
-    return visit.page("confirm", status, funnel=found.funnel, state=found.state, pressed=pressed, path=_path(visit))
+    known: dict[str, Any] = {"funnel": found.funnel, "theirs": found.locale, "path": _path(visit)}
+    return visit.page("confirm", status, state=found.state, pressed=pressed, **known)
 
 
 def confirm_again(visit: Visit) -> Response:
@@ -124,7 +129,8 @@ def confirm_again(visit: Visit) -> Response:
     if found.state == Link.UNKNOWN or found.funnel is None or found.signup_id is None:
         raise HTTPException(404)
     signup.ask_again(visit.tools, found.signup_id, visit.now_ms)
-    return visit.page("confirm", funnel=found.funnel, state="asked", pressed=True, path=_path(visit))
+    known: dict[str, Any] = {"funnel": found.funnel, "theirs": found.locale, "path": _path(visit)}
+    return visit.page("confirm", state="asked", pressed=True, **known)
 
 
 def _path(visit: Visit) -> str:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from funnel.core.lesson import fill
 from funnel.core.sequence import Funnel
+from funnel.language import later, speak
 from funnel.markdown import to_html
 from funnel.web.visit import Refusal, Site, Visit
 
@@ -25,18 +26,29 @@ STATIC = HERE / "static"
 log = structlog.get_logger()
 
 MESSAGES = {
-    400: "We couldn't make sense of that. Please go back and try again.",
-    403: "That form came from another site, so we left it alone. Please open our own page and try again.",
-    404: "There is no page here. The link may have been cut off; try copying all of it.",
-    405: "This page can't be used that way. Please go back and try again.",
-    410: "This link has done its work, or its time is up.",
-    413: "That was more than any of our forms can hold. Please go back and send less.",
-    500: "Something broke on our side. Nothing you typed was kept. Please try again in a minute.",
+    400: later("We couldn't make sense of that. Please go back and try again."),
+    403: later("That form came from another site, so we left it alone. Please open our own page and try again."),
+    404: later("There is no page here. The link may have been cut off; try copying all of it."),
+    405: later("This page can't be used that way. Please go back and try again."),
+    410: later("This link has done its work, or its time is up."),
+    413: later("That was more than any of our forms can hold. Please go back and send less."),
+    500: later("Something broke on our side. Nothing you typed was kept. Please try again in a minute."),
 }
 
 
 def renderer() -> Callable[..., str]:
-    """render(template, **known) → HTML."""
+    """render(template, funnel=…, **known) → HTML in the funnel's language."""
+    environments: dict[str, Environment] = {}
+
+    def render(template: str, *, funnel: Funnel, **known: Any) -> str:
+        if funnel.locale not in environments:
+            environments[funnel.locale] = _environment(funnel.locale)
+        return environments[funnel.locale].get_template(f"{template}.html").render(known, funnel=funnel)
+
+    return render
+
+
+def _environment(locale: str) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -44,15 +56,19 @@ def renderer() -> Callable[..., str]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    speak(environment, locale)
     environment.globals["asset"] = _assets()
+    environment.globals["lang"] = lambda funnel, part: _lang(funnel.spoken(part), locale)
+    environment.filters["within"] = lambda html, spoken: Markup(f"<div{spoken}>{html}</div>") if spoken else html  # noqa: S704 -- both are markup
     environment.filters["markdown"] = _markdown
     environment.filters["curly"] = lambda text: re.sub(r"(?<=\w)'|'(?=\w)", "’", text)
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    return environment
 
-    def render(template: str, **known: Any) -> str:
-        return environment.get_template(f"{template}.html").render(known)
 
-    return render
+def _lang(spoken: str, locale: str) -> Markup:
+    """The attribute that marks what is in another language than its page."""
+    return Markup("") if spoken == locale else Markup(' lang="{}"').format(spoken)
 
 
 def _assets() -> dict[str, str]:
@@ -103,4 +119,5 @@ def _error_page(request: Request, status: int, message: str) -> Response:
         return Response(message, status, media_type="text/plain")
     slug = request.path_params.get("slug")
     funnel = next((funnel for funnel in funnels if funnel.slug == slug), funnels[0])
-    return visit.page("error", status, funnel=funnel, message=message, code=status)
+    # `here` is not the path: a page about a mistake repeats nothing of what was sent.
+    return visit.page("error", status, funnel=funnel, message=message, code=status, here="/")

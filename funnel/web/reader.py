@@ -8,8 +8,9 @@ from starlette.responses import Response
 from funnel.core import links
 from funnel.core.consent import Standing
 from funnel.core.links import Use
-from funnel.core.sequence import Funnel
 from funnel.flow import course, leaving, reading
+from funnel.flow.course import Found
+from funnel.language import later
 from funnel.web.visit import Refusal, Visit
 
 
@@ -18,7 +19,7 @@ def read(visit: Visit) -> Response:
     found = reading.lesson_page(visit.tools, _delivery(visit, Use.READ))
     if not found:
         raise HTTPException(404)
-    return visit.page("read", funnel=found.funnel, lesson=found)
+    return visit.page("read", funnel=found.funnel, theirs=found.reader_locale, lesson=found)
 
 
 def unsubscribe(visit: Visit) -> Response:
@@ -30,8 +31,8 @@ def unsubscribe(visit: Visit) -> Response:
     found = course.reader_of(visit.tools, delivery_id)
     if not found:
         return _stop_page(visit, None, "deleted")
-    funnel, standing, _, deleted = found
-    return _stop_page(visit, funnel, "running" if standing == Standing.ACTIVE else "deleted" if deleted else "stopped")
+    running = found.standing == Standing.ACTIVE
+    return _stop_page(visit, found, "running" if running else "deleted" if found.deleted else "stopped")
 
 
 def withdraw(visit: Visit) -> Response:
@@ -39,36 +40,41 @@ def withdraw(visit: Visit) -> Response:
     delivery_id = _delivery(visit, Use.UNSUBSCRIBE)
     found = course.reader_of(visit.tools, delivery_id)
     leaving.withdraw(visit.tools, delivery_id, visit.now_ms)
-    return _stop_page(visit, found[0] if found else None, "deleted")
+    return _stop_page(visit, found, "deleted")
 
 
-def _stop_page(visit: Visit, funnel: Funnel | None, state: str) -> Response:
+def _stop_page(visit: Visit, found: Found | None, state: str) -> Response:
     """`state`: running, stopped (can be taken back) or deleted, which a link of ours without its delivery is too."""
-    shown = funnel or next(iter(visit.funnels.values()))[1]
-    return visit.page("stop", funnel=shown, state=state, path=_path(visit, Use.UNSUBSCRIBE))
+    shown = found.funnel if found else next(iter(visit.funnels.values()))[1]
+    theirs = found.locale if found else ""
+    return visit.page("stop", funnel=shown, theirs=theirs, state=state, path=_path(visit, Use.UNSUBSCRIBE))
 
 
 def undo(visit: Visit) -> Response:
-    delivery_id, funnel, *_ = _reader(visit, Use.UNSUBSCRIBE)
+    delivery_id, found = _reader(visit, Use.UNSUBSCRIBE)
     if not leaving.undo_unsubscribe(visit.tools, delivery_id, visit.now_ms):
-        raise Refusal(410, "The day for taking it back is over. You are welcome to sign up again whenever you like.")
-    return visit.page("resumed", funnel=funnel)
+        raise Refusal(
+            410, later("The day for taking it back is over. You are welcome to sign up again whenever you like.")
+        )
+    return visit.page("resumed", funnel=found.funnel, theirs=found.locale)
 
 
 def choose(visit: Visit) -> Response:
-    delivery_id, funnel, standing, running, _ = _reader(visit, Use.CHOOSE)
+    delivery_id, found = _reader(visit, Use.CHOOSE)
     leave = links.token(visit.tools.keyring.link_key, Use.UNSUBSCRIBE, delivery_id)
-    known: dict[str, Any] = {"path": _path(visit, Use.CHOOSE), "leave": f"/{Use.UNSUBSCRIBE}/{leave}"}
+    known: dict[str, Any] = {
+        **{"path": _path(visit, Use.CHOOSE), "leave": f"/{Use.UNSUBSCRIBE}/{leave}"},
+        **{"funnel": found.funnel, "theirs": found.locale, "standing": found.standing},
+    }
     if visit.request.method != "POST":
-        return visit.page("choose", funnel=funnel, running=running, standing=standing, done=None, **known)
+        return visit.page("choose", running=found.running, done=None, **known)
     pattern = visit.form.get("pattern", "")
-    if pattern not in funnel.patterns:
-        raise Refusal(400, "Nothing was chosen. Please go back and pick one.")
+    if pattern not in found.funnel.patterns:
+        raise Refusal(400, later("Nothing was chosen. Please go back and pick one."))
     if not course.choose(visit.tools, delivery_id, pattern, visit.now_ms):
-        raise Refusal(410, "The notes have been stopped. To start again, take the quiz and sign up anew.")
-    return visit.page(
-        "choose", funnel=funnel, running=pattern, standing=standing, done=funnel.patterns[pattern], **known
-    )
+        raise Refusal(410, later("The notes have been stopped. To start again, take the quiz and sign up anew."))
+    done = found.funnel.read_in(visit.speaks(found.funnel, found.locale)).patterns[pattern]
+    return visit.page("choose", running=pattern, done=done, **known)
 
 
 def _delivery(visit: Visit, use: Use) -> int:
@@ -78,12 +84,12 @@ def _delivery(visit: Visit, use: Use) -> int:
     return found
 
 
-def _reader(visit: Visit, use: Use) -> tuple[int, Funnel, str, str | None, bool]:
+def _reader(visit: Visit, use: Use) -> tuple[int, Found]:
     delivery_id = _delivery(visit, use)
     found = course.reader_of(visit.tools, delivery_id)
     if not found:
         raise HTTPException(404)
-    return delivery_id, *found
+    return delivery_id, found
 
 
 def _path(visit: Visit, use: Use) -> str:

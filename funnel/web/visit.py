@@ -12,10 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
+from funnel.core.locale import preferred
 from funnel.core.quiz import Quiz, Result, score
 from funnel.core.sequence import Funnel
 from funnel.flow.tools import Tools
 from funnel.keyring import Unreadable
+from funnel.language import later, own_name
 from funnel.settings import Settings
 from funnel.store.db import reading
 from funnel.web.guard import TooLarge
@@ -23,6 +25,7 @@ from funnel.web.guard import TooLarge
 COOKIE_SECONDS = 24 * 3600
 LONGEST_FIELD = 2_000
 MOST_FIELDS = 20
+UNREADABLE = later("We couldn't read what this browser kept for us, so we have cleared it. Please start again.")
 
 
 class Refusal(HTTPException):
@@ -75,8 +78,20 @@ class Visit:
 
     @cached_property
     def funnel(self) -> Funnel:
-        """The funnel that the path names, as published now."""
-        return self._found[1]
+        """The funnel that the path names, as published now, in the visitor's language."""
+        return self._found[1].read_in(self.locale)
+
+    @cached_property
+    def locale(self) -> str:
+        """The language of this funnel's pages for this visitor."""
+        return self.speaks(self._found[1])
+
+    def speaks(self, funnel: Funnel, theirs: str = "") -> str:
+        """The language chosen in this browser, else `theirs` (a reader's own), else the best of what it asks for."""
+        headers = self.request.headers
+        wanted = (self.request.cookies.get(language_cookie(self.site.settings.secure)), theirs)
+        found = next((locale for locale in wanted if locale in funnel.locales), None)
+        return found or preferred(headers.get("accept-language", ""), funnel.locales) or funnel.locale
 
     @property
     def _found(self) -> tuple[str, Funnel]:
@@ -94,21 +109,28 @@ class Visit:
         try:
             return Kept(**json.loads(self.tools.keyring.open_cookie(text, self._cookie)))
         except (Unreadable, ValueError, TypeError):
-            raise Refusal(
-                400, "We couldn't read what this browser kept for us, so we have cleared it. Please start again.",
-                forget=self._cookie,
-            ) from None  # fmt: skip
+            raise Refusal(400, UNREADABLE, forget=self._cookie) from None
 
     @cached_property
     def seen(self) -> Funnel:
-        """The funnel as this visitor saw it: in the revision of their own quiz."""
+        """The funnel as this visitor saw it: in the revision of their own quiz, in the language they read now."""
+        return self._seen.read_in(self.locale)
+
+    @cached_property
+    def _seen(self) -> Funnel:
         if self.kept is None:
-            return self.funnel
+            return self._found[1]
         try:
             with reading(self.tools.engine) as connection:
                 return self.tools.funnel(connection, self.kept.revision_id)
         except LookupError:
-            return self.funnel
+            return self._found[1]
+
+    @property
+    def agreed_in(self) -> str:
+        """The language of the form that was sent: its wordings are what was agreed to, whatever was chosen since."""
+        offered = self.form.get("locale", "")
+        return offered if offered in self._seen.locales else self.seen.locale
 
     @property
     def quiz(self) -> Quiz:
@@ -121,11 +143,21 @@ class Visit:
     def fresh(self) -> Kept:
         return Kept(self._found[0])
 
-    def page(self, template: str, status: int = 200, funnel: Funnel | None = None, **known: Any) -> Response:
-        """An HTML page in the site's look."""
-        shown = funnel or self.funnel
-        text = self.site.render(template, funnel=shown, site=self.site, **known)
-        return Response(text, status, media_type="text/html", headers={"X-Robots-Tag": "noindex"})
+    def page(
+        self, template: str, status: int = 200, funnel: Funnel | None = None, theirs: str = "", **known: Any
+    ) -> Response:
+        """An HTML page in the site's look. `theirs` is the language of the reader whose link was followed."""
+        main = funnel or self._found[1]
+        shown = main.read_in(self.speaks(main, theirs))
+        languages = {locale: own_name(locale) for locale in main.locales} if main.translations else {}
+        known = {"here": self.request.url.path, "languages": languages, "site": self.site, **known}
+        text = self.site.render(template, funnel=shown, **known)
+        headers = {
+            "X-Robots-Tag": "noindex",
+            "Content-Language": shown.locale,
+            "Vary": "Accept-Language, Cookie",
+        }
+        return Response(text, status, media_type="text/html", headers=headers)
 
     def go(self, path: str, keep: Kept | None = None) -> Response:
         """To a page of this funnel, after a form; with `keep`, the browser keeps that."""
@@ -146,6 +178,11 @@ class Visit:
 
 def cookie_name(slug: str, secure: bool) -> str:
     return f"{'__Host-' if secure else ''}{slug}"
+
+
+def language_cookie(secure: bool) -> str:
+    """Holds nothing but the language chosen in this browser; no funnel's slug may be this word."""
+    return cookie_name("language", secure)
 
 
 def view(function: Callable[[Visit], Response], *, nudges: bool = False) -> Callable[[Request], Any]:
@@ -175,14 +212,14 @@ async def _form(request: Request) -> dict[str, str]:
     except TooLarge:
         raise HTTPException(413) from None
     except (HTTPException, ClientDisconnect, UnicodeError, ValueError):
-        raise Refusal(400, "The form arrived damaged. Please go back and send it again.") from None
+        raise Refusal(400, later("The form arrived damaged. Please go back and send it again.")) from None
     fields = {name: value for name, value in pairs if isinstance(value, str)}
     if len(fields) != len(pairs):
-        raise Refusal(400, "The form holds something twice. Please go back and send it again.")
+        raise Refusal(400, later("The form holds something twice. Please go back and send it again."))
     if any(len(value) > LONGEST_FIELD for value in fields.values()):
-        raise Refusal(400, "Something in the form is longer than it may be. Please go back and shorten it.")
+        raise Refusal(400, later("Something in the form is longer than it may be. Please go back and shorten it."))
     if any(not _is_text(value) for value in fields.values()):
-        raise Refusal(400, "The form holds characters that are not text. Please go back and type it again.")
+        raise Refusal(400, later("The form holds characters that are not text. Please go back and type it again."))
     return fields
 
 

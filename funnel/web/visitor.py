@@ -4,7 +4,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from funnel.core.quiz import NONE, SKIP, Outcome, percentages, reasons, secondary_beside
-from funnel.web.visit import Refusal, Visit, cookie_name
+from funnel.language import later, texts
+from funnel.web.visit import Refusal, Visit, cookie_name, language_cookie
 
 NO_COURSE = "none"
 
@@ -20,15 +21,15 @@ def front(visit: Visit) -> Response:
 
 
 def landing(visit: Visit) -> Response:
-    return visit.page("article", article=visit.funnel.landing)
+    return visit.page("article", article=visit.funnel.landing, part="landing")
 
 
 def how(visit: Visit) -> Response:
-    return visit.page("article", article=visit.funnel.how, review=visit.funnel.review)
+    return visit.page("article", article=visit.funnel.how, part="how", review=visit.funnel.review)
 
 
 def privacy(visit: Visit) -> Response:
-    return visit.page("article", article=visit.funnel.privacy)
+    return visit.page("article", article=visit.funnel.privacy, part="privacy")
 
 
 def support(visit: Visit) -> Response:
@@ -56,6 +57,7 @@ def _question_page(visit: Visit, number: int, error: str | None = None) -> Respo
     return visit.page(
         "question",
         400 if error else 200,
+        seen=visit.seen,
         question=asked,
         number=number,
         total=len(visit.quiz.questions),
@@ -69,9 +71,9 @@ def _answer(visit: Visit, number: int) -> Response:
     asked = visit.quiz.questions[number - 1]
     given = SKIP if visit.form.get("go") == SKIP else visit.form.get("answer")
     if given is None:
-        return _question_page(visit, number, "Choose the line that comes closest, or skip this one.")
+        return _question_page(visit, number, later("Choose the line that comes closest, or skip this one."))
     if given not in (NONE, SKIP) and not asked.answer(given):
-        raise Refusal(400, "That answer isn't one of this question's. Please go back and choose again.")
+        raise Refusal(400, later("That answer isn't one of this question's. Please go back and choose again."))
     kept = visit.kept or visit.fresh()
     kept.answers[asked.key] = given
     kept.choice = None
@@ -106,9 +108,9 @@ def choose(visit: Visit) -> Response:
         return visit.go("start")
     choice = visit.form.get("pattern")
     if choice is None:
-        raise Refusal(400, "Nothing was chosen. Please go back and pick one, or none.")
+        raise Refusal(400, later("Nothing was chosen. Please go back and pick one, or none."))
     if choice != NO_COURSE and choice not in visit.seen.patterns:
-        raise Refusal(400, "That choice isn't one of ours. Please go back and pick again.")
+        raise Refusal(400, later("That choice isn't one of ours. Please go back and pick again."))
     kept = visit.kept
     kept.choice = choice
     return visit.go("result", kept)
@@ -135,18 +137,30 @@ def _explained(shown: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (shown,) if isinstance(shown, str) else shown or ()
 
 
+def test_link(visit: Visit) -> Response:
+    """Where the links of a test mail lead. A mail client that unsubscribes by itself gets a 200, too."""
+    funnels = [funnel for _, funnel in visit.funnels.values()]
+    if not funnels:
+        raise HTTPException(404)
+    return visit.page("test", funnel=funnels[0])
+
+
 def leave(visit: Visit) -> Response:
     """Forgets all that this browser kept for us and goes somewhere neutral, with no page of ours to go back to."""
     funnels = {slug: funnel for slug, (_, funnel) in visit.funnels.items()}
     if not funnels:
         raise HTTPException(404)
-    leave_to = funnels.get(visit.form.get("from", ""), next(iter(funnels.values()))).leave_to
+    left = funnels.get(visit.form.get("from", ""), next(iter(funnels.values())))
+    left = left.read_in(visit.speaks(left))
+    go_on = texts(left.locale).gettext("Go on")
     response = Response(
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>…</title><p><a href="{leave_to}">Go on</a></p>',
+        f'<!doctype html><html lang="{left.locale}"><meta charset="utf-8"><title>…</title>'
+        f'<p><a href="{left.leave_to}">{go_on}</a></p>',
         media_type="text/html",
-        headers={"Refresh": f"0; url={leave_to}", "Clear-Site-Data": '"cache", "cookies", "storage"'},
+        headers={"Refresh": f"0; url={left.leave_to}", "Clear-Site-Data": '"cache", "cookies", "storage"'},
     )
     secure = visit.site.settings.secure
     for slug in funnels:
         response.delete_cookie(cookie_name(slug, secure), secure=secure, httponly=True)
+    response.delete_cookie(language_cookie(secure), secure=secure, httponly=True)
     return response

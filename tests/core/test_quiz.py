@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -24,8 +23,9 @@ from funnel.core.quiz import (
     secondary_beside,
 )
 from funnel.core.sequence import Funnel
+from tests.conftest import NAME, ROOT
 
-GOLDEN = json.loads((Path(__file__).parent / "golden_respondents.json").read_text(encoding="utf-8"))
+GOLDEN = json.loads((ROOT / f"sequences/{NAME}/golden.json").read_text(encoding="utf-8"))
 PATTERNS = ("tea", "coffee", "cocoa")
 
 

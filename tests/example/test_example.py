@@ -86,10 +86,11 @@ def test_check_prints_every_problem_of_every_funnel(folder: Path) -> None:
     result = CliRunner().invoke(main, ["check", str(folder)])
     assert result.exit_code == 1
     assert result.output.splitlines() == [
-        "emails/kitchen/planner/01-meet.md: is missing",
-        "sequences/kitchen/how.md: is missing",
-        "emails/pantry/planner/01-meet.md: is missing",
-        "sequences/pantry/how.md: is missing",
+        "emails/kitchen/planner/01-meet.md: error CT001: is missing",
+        "emails/pantry/planner/01-meet.md: error CT001: is missing",
+        "sequences/kitchen/how.md: error CT001: is missing",
+        "sequences/pantry/how.md: error CT001: is missing",
+        "4 errors.",
     ]
 
 
@@ -98,4 +99,5 @@ def test_check_holds_the_quiz_to_its_bounds(folder: Path) -> None:
     quiz.write_text(quiz.read_text().replace("{ planner = 10 }", "{ planner = 10, improviser = 9 }"))
     result = CliRunner().invoke(main, ["check", str(folder)])
     assert result.exit_code == 1
-    assert result.output.startswith(f"{QUIZ}: balance: planner is ")
+    line = quiz.read_text().split("\n").index("[[questions]]") + 1
+    assert f"{QUIZ}:{line}: error QZ101: planner is " in result.output

@@ -93,7 +93,7 @@ def test_both_consents_are_kept_with_their_exact_wording_and_confirmed(world: Wo
         (purpose, action) for purpose in texts for action in (Action.GIVEN, Action.CONFIRMED)
     }
     assert all(row.wording_hash == wording_hash(texts[row.purpose]) for row in rows)
-    assert {row.text for row in world.rows(wording)} == set(texts.values())
+    assert {row.text for row in world.rows(wording)} >= set(texts.values())
 
 
 def test_address_name_and_result_are_unreadable_in_the_database(world: World) -> None:

@@ -23,7 +23,7 @@ from tests.fakes.smtp import SmtpSink
 from tests.mail import letters
 from tests.mail.letters import Arrived
 
-OURS = ("Message-ID", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Id", "Auto-Submitted")
+OURS = ("Message-ID", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Id", "Auto-Submitted", "Content-Language")
 OF_MIME = ("From", "To", "Subject", "Date", "MIME-Version", "Content-Type")
 
 

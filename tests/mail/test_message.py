@@ -20,7 +20,7 @@ from tests.mail import letters
 
 NAME = Field("first_name", "there")
 ONCE = {"From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "List-Id", "List-Unsubscribe-Post",
-        "List-Unsubscribe", "MIME-Version", "Content-Type"}  # fmt: skip
+        "List-Unsubscribe", "MIME-Version", "Content-Type", "Content-Language"}  # fmt: skip
 LONGEST_LINE = 76  # RFC 2045
 
 # Line ends and tabs are the only control characters that a text file or a form lets through.

@@ -45,7 +45,7 @@ def routes(site: Site) -> list[str]:
     stop, choose = site.link(ALICE, "Stop"), site.link(ALICE, "hoose")
     confirm = site.world.mails(ALICE)[0].link("onfirm").removeprefix(site.world.tools.base_url)
     ours = [site.at(path) for path in ("q/1", "choose", "join", "inbox", "start")]
-    return [*ours, "/leave", f"{confirm}/again", confirm, choose, stop, f"{stop}/undo", f"{stop}/delete"]
+    return [*ours, "/leave", "/language", f"{confirm}/again", confirm, choose, stop, f"{stop}/undo", f"{stop}/delete"]
 
 
 def test_the_table_of_forms_is_whole(joined: Site) -> None:

@@ -18,6 +18,7 @@ def tour(site: Site) -> Iterator[Seen]:
     yield from quiz(site)
     yield from joining(site.other())
     yield from reading(site.other())
+    yield from tests(site.other())
     yield from refusals(site.other())
     yield from outbox(site)
 
@@ -70,6 +71,10 @@ def reading(site: Site) -> Iterator[Seen]:
     yield "resumed", site.client.post(f"{stop}/undo")
     yield "deleted", site.client.post(f"{stop}/delete")
     yield "deleted before", site.client.get(stop)
+
+
+def tests(site: Site) -> Iterator[Seen]:
+    yield "link of a test", site.client.get("/t")
 
 
 def refusals(site: Site) -> Iterator[Seen]:

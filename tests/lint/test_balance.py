@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from funnel import balance, content
+from funnel import content
 from funnel.core.quiz import Quiz
 from funnel.core.sequence import Funnel
+from funnel.lint import balance
+from funnel.lint.subject import Subject
 from tests.conftest import NAME
 from tests.example.kitchen import KITCHEN
 
@@ -18,7 +20,7 @@ def kitchen() -> Funnel:
 
 
 def test_the_shipped_quiz_is_fair(funnel: Funnel) -> None:
-    assert balance.problems(funnel) == []
+    assert list(balance.fair(Subject(funnel, {}))) == []
 
 
 def test_the_bounds_are_those_of_four_patterns() -> None:
@@ -44,9 +46,9 @@ def reweighted(quiz: Quiz, answer: str, **weights: int) -> Quiz:
 
 
 def messages(funnel: Funnel, quiz: Quiz) -> list[str]:
-    found = balance.problems(replace(funnel, quiz=quiz))
-    assert {(problem.file, problem.place) for problem in found} <= {("sequences/kitchen/quiz.toml", "balance")}
-    return [problem.message for problem in found]
+    found = list(balance.fair(Subject(replace(funnel, quiz=quiz), {})))
+    assert {problem.file for problem in found} <= {"sequences/kitchen/quiz.toml"}
+    return [problem.reason for problem in found]
 
 
 def test_a_fair_quiz_has_no_problems(kitchen: Funnel) -> None:
@@ -84,4 +86,4 @@ def test_the_same_quiz_is_judged_the_same_every_time(kitchen: Funnel) -> None:
 def test_the_file_of_the_quiz_is_named(funnel: Funnel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(balance, "RESPONDENTS", 100)
     strict = replace(funnel, quiz=replace(funnel.quiz, rules=replace(funnel.quiz.rules, too_close=90)))
-    assert {problem.file for problem in balance.problems(strict)} == {f"sequences/{NAME}/quiz.toml"}
+    assert {problem.file for problem in balance.fair(Subject(strict, {}))} == {f"sequences/{NAME}/quiz.toml"}

@@ -1,0 +1,1 @@
+"""Content before anybody gets it: examined, and shown."""

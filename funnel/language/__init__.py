@@ -70,6 +70,7 @@ def percent(value: int, locale: str) -> str:
     return format_percent(value / 100, locale=_babel(locale))
 
 
+@cache
 def own_name(locale: str) -> str:
     """What a language calls itself: Deutsch."""
     from babel import Locale

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from funnel.content.forms import (
+from funnel.content.forms import 
+from funnel.content.kinds import 
     ConsentForm,
     FactForm,
     Form,

@@ -1,18 +1,20 @@
 """Being in a course: entering one, what comes next, changing to another."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from funnel.core.consent import Enrolled, Standing
-from funnel.core.progress import Reader, next_step
 from funnel.core.sequence import Funnel
+from funnel.flow import crowd
+from funnel.flow.placing import AFTER_ALL, Placed, place, replace_due
 from funnel.flow.tools import Tools
-from funnel.store import deliveries, enrollments, revisions, subscribers
+from funnel.store import deliveries, enrollments, slots, subscribers
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record
+
+AFTER_ALL_ONLY = "after-all"  # Schedule.on_reentry
 
 
 def enroll(
@@ -24,41 +26,64 @@ def enroll(
     secondary: str | None,
     now_ms: int,
 ) -> None:
-    """Makes `pattern` the subscriber's one live course in this funnel. What was received is not sent again."""
+    """Makes `pattern` the subscriber's one live course in this funnel. What was received is not sent again, nor is what
+    is the same."""
     running = enrollments.live(connection, subscriber.id, funnel.name)
     if running and running.pattern == pattern and running.state == Enrolled.ACTIVE:
-        enrollments.set_traits(connection, running.id, secondary, subscriber.locale)
+        _change_traits(connection, tools, funnel, running, secondary, subscriber.locale, now_ms)
         return
     if running:
         end(connection, running.id, "another course", now_ms)
+    again = funnel.schedule.on_reentry == AFTER_ALL_ONLY and _has_finished(connection, subscriber.id, funnel, pattern)
     added = enrollments.add(connection, subscriber.id, funnel.name, pattern, secondary, now_ms, subscriber.locale)
+    if again:
+        enrollments.set_states(connection, [added], Enrolled.ACTIVE, AFTER_ALL, now_ms)
+    meet_others(connection, tools, subscriber.id, added, now_ms)
     entered = enrollments.by_id(connection, added)
     assert entered is not None
     schedule_next(connection, tools, funnel, [(entered, subscriber.zone)], now_ms)
 
 
+def meet_others(connection: Connection, tools: Tools, subscriber_id: int, enrollment_id: int, now_ms: int) -> None:
+    """A course begins, or begins again: from now on it shares the days with the reader's others."""
+    for other in crowd.join(connection, tools, subscriber_id, enrollment_id):
+        found = enrollments.by_id(connection, other)
+        if found:
+            replace_due(connection, tools, tools.current(connection)[found.funnel][1], [other], now_ms)
+
+
+def _change_traits(
+    connection: Connection,
+    tools: Tools,
+    funnel: Funnel,
+    running: Record,
+    secondary: str | None,
+    locale: str,
+    now_ms: int,
+) -> None:
+    enrollments.set_traits(connection, running.id, secondary, locale)
+    changed = {"secondary"} if secondary != running.secondary else set()
+    changed |= {"locale"} if locale != running.locale else set()
+    if changed & funnel.reads:
+        replace_due(connection, tools, funnel, [running.id], now_ms)
+
+
+def _has_finished(connection: Connection, subscriber_id: int, funnel: Funnel, pattern: str) -> bool:
+    rows = enrollments.finished(connection, subscriber_id, funnel.name)
+    return any(row.pattern == pattern for row in rows)
+
+
 def end(connection: Connection, enrollment_id: int, reason: str, now_ms: int) -> None:
     """Ends a course: nothing that has not been started will be sent."""
     enrollments.move(connection, enrollment_id, Enrolled.ENDED, reason, now_ms)
+    slots.close(connection, enrollment_id)
 
 
 def schedule_next(
     connection: Connection, tools: Tools, funnel: Funnel, people: Iterable[tuple[Record, str]], from_ms: int
 ) -> None:
     """Writes the next due row of each (active enrollment, zone), counted from `from_ms`; finishes who has them all."""
-    listed = list(people)
-    lesson_ids = revisions.lesson_ids(connection, funnel.name)
-    had = _received(connection, lesson_ids, [enrollment.subscriber_id for enrollment, _ in listed])
-    rows, finished = [], []
-    for enrollment, zone in listed:
-        reader = Reader(enrollment.pattern, enrollment.secondary, enrollment.pace, zone)
-        step = next_step(funnel, reader, had[enrollment.subscriber_id], from_ms, tools.day_ms)
-        if step is None:
-            finished.append(enrollment.id)
-        else:
-            rows.append((enrollment, step.due_ms, lesson_ids[step.lesson.key]))
-    enrollments.add_due(connection, rows)
-    enrollments.set_states(connection, finished, Enrolled.FINISHED, None, from_ms)
+    place(connection, tools, funnel, [Placed(enrolled, zone, from_ms) for enrolled, zone in people], from_ms)
 
 
 def standing(connection: Connection, rows: Collection[Record]) -> list[Record]:
@@ -73,15 +98,6 @@ def go_on(connection: Connection, tools: Tools, funnel: str, rows: Collection[Re
     if people := standing(connection, rows):
         _, current = tools.current(connection)[funnel]
         schedule_next(connection, tools, current, [(person, person.zone) for person in people], now_ms)
-
-
-def _received(connection: Connection, lesson_ids: Mapping[str, int], readers: list[int]) -> Mapping[int, set[str]]:
-    """subscriber → the keys of the lessons they have had."""
-    keys = {id_: key for key, id_ in lesson_ids.items()}
-    had: dict[int, set[str]] = defaultdict(set)
-    for subscriber_id, lesson_id in enrollments.received(connection, list(keys), readers):
-        had[subscriber_id].add(keys[lesson_id])
-    return had
 
 
 def choose(tools: Tools, delivery_id: int, pattern: str, now_ms: int) -> Funnel | None:

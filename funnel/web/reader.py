@@ -3,12 +3,12 @@
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from funnel.core import links
 from funnel.core.consent import Standing
 from funnel.core.links import Use
-from funnel.flow import course, leaving, reading
+from funnel.flow import course, leaving, reaching, reading
 from funnel.flow.course import Found
 from funnel.language import later
 from funnel.web.visit import Refusal, Visit
@@ -19,7 +19,21 @@ def read(visit: Visit) -> Response:
     found = reading.lesson_page(visit.tools, _delivery(visit, Use.READ))
     if not found:
         raise HTTPException(404)
-    return visit.page("read", funnel=found.funnel, theirs=found.reader_locale, lesson=found)
+    path = _path(visit, Use.READ)
+    return visit.page("read", funnel=found.funnel, theirs=found.reader_locale, lesson=found, path=path)
+
+
+def reach(visit: Visit) -> Response:
+    """The button of an event on a lesson's page. Pressing it twice is once."""
+    event = visit.request.path_params["event"]
+    known = reaching.reach(visit.tools, _delivery(visit, Use.READ), event, visit.now_ms)
+    if known is None:
+        raise HTTPException(404)
+    if not known:
+        raise Refusal(
+            410, later("There is nothing to press any more: these notes have ended, or this one has changed.")
+        )
+    return RedirectResponse(_path(visit, Use.READ), 303)
 
 
 def unsubscribe(visit: Visit) -> Response:

@@ -4,19 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from funnel.content.forms import 
-from funnel.content.kinds import 
-    ConsentForm,
-    FactForm,
-    Form,
-    HelpEntryForm,
-    HelpKindForm,
-    Https,
-    Key,
-    Line,
-    OutcomeForm,
-    Text,
-)
+from funnel.content.forms import ConsentForm, FactForm, Form, HelpEntryForm, HelpKindForm, OutcomeForm
+from funnel.content.kinds import Https, Key, Line, Text
 
 
 class SpokenSenderForm(Form):

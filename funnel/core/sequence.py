@@ -1,8 +1,10 @@
 """A funnel and its parts, as marketers write them, once read and found right."""
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import date, time
+from functools import cached_property
 
 from funnel.core.lesson import Source
 from funnel.core.quiz import Quiz
@@ -10,12 +12,75 @@ from funnel.core.schedule import Timing
 
 
 @dataclass(frozen=True)
+class Condition:
+    """That a reader's `trait` (one of TRAITS) is one of `values`; for "event", that one of them was reached."""
+
+    trait: str
+    values: frozenset[str]
+
+
+TRAITS = ("secondary", "locale", "pace", "event")
+
+
+@dataclass(frozen=True)
+class Until:
+    """An event to wait for, counted from the lesson before; at most so long."""
+
+    event: str
+    most_ms: int
+
+
+@dataclass(frozen=True)
 class Lesson:
-    """`key` is unique in the funnel and never changes its meaning; `source` is the parsed mail."""
+    """`key` is unique in the funnel and never changes its meaning; `source` is the parsed mail.
+
+    It is for readers for whom all of `only_if` holds and nothing of `unless`. One that is `after_all` reaches those,
+    too, who had finished before it was written. Whoever has had a lesson does not get those that are the `same_as` it.
+    """
 
     key: str
     timing: Timing
     source: Source
+    only_if: tuple[Condition, ...] = ()
+    unless: tuple[Condition, ...] = ()
+    until: Until | None = None
+    after_all: bool = False
+    same_as: str | None = None
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """The traits that decide whether and when it is due; awaiting an event reads "event"."""
+        awaited = ("event",) if self.until else ()
+        return frozenset((*(each.trait for each in (*self.only_if, *self.unless)), *awaited))
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it is not for everybody."""
+        return bool(self.only_if or self.unless)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """An event that ends the sequence; `to` is the pattern whose sequence comes instead, if any."""
+
+    event: str
+    to: str | None = None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What holds for all sequences of a funnel.
+
+    `daily_cap` is how many mails a person gets on a local day at most, whatever the funnel; None: no limit. `quiet` is
+    what lessons have that say nothing themselves. `on_reentry`: whoever finished and signs up again gets what is new
+    ("continue"), or only what is marked after-all ("after-all"). `on_retake`: another result ends the running course
+    for its own ("switch"), or the running one goes on ("keep").
+    """
+
+    daily_cap: int | None = None
+    quiet: tuple[time, time] | None = None
+    on_reentry: str = "continue"
+    on_retake: str = "switch"
 
 
 @dataclass(frozen=True)
@@ -35,6 +100,7 @@ class Pattern:
     needs: str
     practice: str
     lessons: tuple[Lesson, ...]
+    goals: tuple[Goal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,6 +204,25 @@ class Funnel:
     support: Support
     snippets: Mapping[str, str]
     unknown: str = "hold"
+    schedule: Schedule = field(default_factory=Schedule)
+
+    @cached_property
+    def alike(self) -> Mapping[str, frozenset[str]]:
+        """Lesson key → the keys of all lessons that are the same, itself among them; only where there is another."""
+        groups: dict[str, set[str]] = defaultdict(set)
+        for lesson in (each for pattern in self.patterns.values() for each in pattern.lessons if each.same_as):
+            joined = {lesson.key, str(lesson.same_as)}
+            for key in tuple(joined):
+                joined |= groups[key]
+            for key in joined:
+                groups[key] = joined
+        return {key: frozenset(group) for key, group in groups.items()}
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """Every trait that any lesson or goal asks for."""
+        found = {trait for pattern in self.patterns.values() for each in pattern.lessons for trait in each.reads}
+        return frozenset(found | ({"event"} if any(each.goals for each in self.patterns.values()) else set()))
 
     def lesson(self, key: str) -> tuple[Pattern, Lesson] | None:
         """The lesson of that key with the pattern it belongs to."""

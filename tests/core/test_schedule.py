@@ -1,13 +1,16 @@
 """When lessons are due: tables of cases, and an independent calculation that walks the clock in small steps."""
 
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from funnel.core.schedule import DAY_MS, HOUR_MS, Timing, due_ms, is_zone
+from funnel.core.reasons import Code
+from funnel.core.schedule import DAY_MS, HOUR_MS, Awaited, Timing, due, due_ms, is_zone
 
 STEP_MS = 15 * 60_000  # every offset and every change of one is a whole number of these
 EVERY_DAY = frozenset(range(7))
@@ -105,8 +108,9 @@ def test_a_lesson_waits_for_one_of_its_weekdays(read: str, timing: Timing, due: 
 
 def test_a_weekday_is_the_readers_own() -> None:
     sunday_in_london = instant("2026-11-22 12:00", "Europe/London")  # Monday in Kiritimati
-    timing = Timing(0, None, frozenset({0}))
-    assert due_ms(sunday_in_london, timing, "Pacific/Kiritimati") == sunday_in_london
+    sunday_in_london -= HOUR_MS
+    timing = Timing(HOUR_MS, None, frozenset({0}))
+    assert due_ms(sunday_in_london, timing, "Pacific/Kiritimati") == sunday_in_london + HOUR_MS
     assert due_ms(sunday_in_london, timing, "Europe/London") == instant("2026-11-23 00:00", "Europe/London")
 
 
@@ -121,6 +125,86 @@ def test_a_slower_pace_doubles_the_wait() -> None:
     assert shown(due_ms(read, Timing(3 * DAY_MS, time(9)), BERLIN, "slower"), BERLIN).startswith("Sat 2026-11-28 09:00")
 
 
+def test_a_daily_pace_makes_no_wait_longer_than_a_day() -> None:
+    read = instant("2026-11-22 12:00", BERLIN)
+    assert due_ms(read, Timing(3 * DAY_MS), BERLIN, "daily") - read == DAY_MS
+    assert due_ms(read, Timing(6 * HOUR_MS), BERLIN, "daily") - read == 6 * HOUR_MS
+    assert shown(due_ms(read, Timing(3 * DAY_MS, time(9)), BERLIN, "daily"), BERLIN).startswith("Mon 2026-11-23 09:00")
+
+
+NIGHT = (time(21, 30), time(7, 30))
+NOON_NAP = (time(12), time(14))
+SHORT_NIGHT = (time(22), time(2, 30))
+
+
+@pytest.mark.parametrize(
+    ("read", "timing", "due_at", "codes"),
+    [
+        ("2026-11-20 12:00", Timing(6 * HOUR_MS, quiet=NIGHT), "Fri 2026-11-20 18:00", []),
+        ("2026-11-20 15:29", Timing(6 * HOUR_MS, quiet=NIGHT), "Fri 2026-11-20 21:29", []),
+        ("2026-11-20 15:30", Timing(6 * HOUR_MS, quiet=NIGHT), "Sat 2026-11-21 07:30", [Code.QUIET]),
+        ("2026-11-20 20:00", Timing(6 * HOUR_MS, quiet=NIGHT), "Sat 2026-11-21 07:30", [Code.QUIET]),
+        ("2026-11-20 20:00", Timing(6 * HOUR_MS, None, WORKDAYS, None, NIGHT), "Mon 2026-11-23 07:30",
+         [Code.QUIET, Code.DAYS]),
+        ("2026-11-20 07:00", Timing(6 * HOUR_MS, quiet=NOON_NAP), "Fri 2026-11-20 14:00", [Code.QUIET]),
+        ("2026-11-20 06:00", Timing(6 * HOUR_MS, quiet=NOON_NAP), "Fri 2026-11-20 14:00", [Code.QUIET]),
+        ("2026-11-20 08:00", Timing(6 * HOUR_MS, quiet=NOON_NAP), "Fri 2026-11-20 14:00", []),
+        ("2026-11-20 02:00", Timing(6 * HOUR_MS, not_before=time(10)), "Fri 2026-11-20 10:00", [Code.NOT_BEFORE]),
+        ("2026-11-20 05:00", Timing(6 * HOUR_MS, not_before=time(10)), "Fri 2026-11-20 11:00", []),
+        ("2026-11-20 20:00", Timing(6 * HOUR_MS, None, EVERY_DAY, time(10), NIGHT), "Sat 2026-11-21 10:00",
+         [Code.NOT_BEFORE]),
+        # The reader's own act is answered at any hour.
+        ("2026-11-20 23:00", Timing(0, None, frozenset({0}), time(10), NIGHT), "Fri 2026-11-20 23:00", [Code.OWN_ACT]),
+        ("2026-11-20 23:00", Timing(0, time(9), EVERY_DAY, None, NIGHT), "Sat 2026-11-21 09:00", [Code.AT]),
+        # The night in which the clocks are put forward or back ends when the clock on the wall says so.
+        ("2027-03-27 22:00", Timing(HOUR_MS, quiet=SHORT_NIGHT), "Sun 2027-03-28 03:00 +0200", [Code.QUIET]),
+        ("2026-10-24 22:00", Timing(HOUR_MS, quiet=SHORT_NIGHT), "Sun 2026-10-25 02:30 +0200", [Code.QUIET]),
+    ],
+)  # fmt: skip
+def test_nothing_is_due_in_quiet_hours_or_too_early_in_the_day(
+    read: str, timing: Timing, due_at: str, codes: list[Code]
+) -> None:
+    found = due(instant(read, BERLIN), timing, BERLIN)
+    assert shown(found.ms, BERLIN).startswith(due_at)
+    assert [reason.code for reason in found.reasons] == [Code.WAIT, *codes]
+
+
+@pytest.mark.parametrize(
+    ("reached", "timing", "due_at", "code"),
+    [
+        # No event: nobody waits longer than five days.
+        (None, Timing(0), "Wed 2026-11-25 20:00", Code.NO_EVENT),
+        (None, Timing(DAY_MS, time(9)), "Wed 2026-11-25 09:00", Code.NO_EVENT),
+        ("2026-12-01 09:00", Timing(0), "Wed 2026-11-25 20:00", Code.NO_EVENT),
+        (None, Timing(0, quiet=(time(18), time(7))), "Thu 2026-11-26 07:00", Code.NO_EVENT),
+        # The event is the reader's own act.
+        ("2026-11-22 23:10", Timing(0, quiet=NIGHT), "Sun 2026-11-22 23:10", Code.EVENT),
+        ("2026-11-22 10:00", Timing(0, time(9)), "Mon 2026-11-23 09:00", Code.EVENT),
+        # … and the wait is the least that lies between two lessons.
+        ("2026-11-20 21:00", Timing(DAY_MS), "Sat 2026-11-21 20:00", Code.EVENT),
+        ("2026-11-22 21:00", Timing(DAY_MS), "Sun 2026-11-22 21:00", Code.EVENT),
+        ("2026-11-20 19:00", Timing(0), "Fri 2026-11-20 20:00", Code.EVENT),
+    ],
+)
+def test_a_lesson_waits_for_an_event_but_not_for_ever(
+    reached: str | None, timing: Timing, due_at: str, code: Code
+) -> None:
+    awaited = Awaited("cooked", 5 * DAY_MS, instant(reached, BERLIN) if reached else None)
+    found = due(instant("2026-11-20 20:00", BERLIN), timing, BERLIN, awaited=awaited)
+    assert shown(found.ms, BERLIN).startswith(due_at)
+    assert code in {reason.code for reason in found.reasons}
+
+
+def test_a_day_that_is_full_is_left_for_the_next_that_fits() -> None:
+    read = instant("2026-11-20 06:00", BERLIN)  # a Friday
+    full = {date(2026, 11, 20), date(2026, 11, 23)}
+    timing = Timing(6 * HOUR_MS, None, WORKDAYS, time(8))
+    found = due(read, timing, BERLIN, full=full)
+    assert shown(found.ms, BERLIN).startswith("Tue 2026-11-24 08:00")
+    assert {reason.code for reason in found.reasons} == {Code.WAIT, Code.DAYS, Code.CAP}
+    assert due(read, Timing(0), BERLIN, full=full).ms == read
+
+
 @pytest.mark.parametrize(
     ("wait_ms", "pace", "day_ms", "waited_ms"),
     [
@@ -130,11 +214,12 @@ def test_a_slower_pace_doubles_the_wait() -> None:
         (6 * HOUR_MS, "as-written", 2000, 500),
         (0, "as-written", 2000, 0),
         (DAY_MS, "as-written", 1, 1),
+        (3 * DAY_MS, "daily", 2000, 2000),
     ],
 )
 def test_a_shorter_day_scales_the_wait_and_knows_no_hours(wait_ms: int, pace: str, day_ms: int, waited_ms: int) -> None:
     read = instant("2026-11-22 22:00", BERLIN)
-    timing = Timing(wait_ms, time(9), frozenset({2}))
+    timing = Timing(wait_ms, time(9), frozenset({2}), time(8), NIGHT)
     assert due_ms(read, timing, BERLIN, pace, day_ms) - read == waited_ms
 
 
@@ -180,15 +265,26 @@ WAITS = st.one_of(st.integers(0, 72).map(lambda hours: hours * HOUR_MS), st.inte
 
 
 def test_no_millisecond_is_lost_and_with_it_a_day() -> None:
-    sunday_free = Timing(0, None, frozenset(range(5)))
-    assert due_ms(2_148_967_253_838, sunday_free, "UTC") == 2_148_967_253_838
+    sunday_free = Timing(HOUR_MS, None, frozenset(range(5)))
+    assert due_ms(2_148_967_253_838 - HOUR_MS, sunday_free, "UTC") == 2_148_967_253_838
 
 
-@given(ZONES, INSTANTS, WAITS, st.one_of(st.none(), HOURS), WEEKDAYS)
+QUIET = st.one_of(st.none(), st.tuples(HOURS, HOURS).filter(lambda pair: pair[0] != pair[1]))
+TIMINGS = st.builds(Timing, WAITS, st.one_of(st.none(), HOURS), WEEKDAYS, st.one_of(st.none(), HOURS), QUIET)
+QUARTERS = [time(hour, quarter * 15) for hour in range(24) for quarter in range(4)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(ZONES, INSTANTS, TIMINGS, st.frozensets(st.integers(0, 4), max_size=3))
 def test_the_due_instant_is_the_one_found_by_walking_the_clock(
-    zone: str, read_ms: int, wait_ms: int, at: time | None, days: frozenset[int]
+    zone: str, read_ms: int, timing: Timing, ahead: frozenset[int]
 ) -> None:
-    assert due_ms(read_ms, Timing(wait_ms, at, days), zone) == walk(read_ms, wait_ms, at, days, zone)
+    full = {local(read_ms + timing.wait_ms, zone).date() + timedelta(days=days) for days in ahead}
+    if any(opens(clock, timing) for clock in QUARTERS):
+        assert due(read_ms, timing, zone, full=full).ms == walk(read_ms, timing, zone, full)
+    elif not timing.at_once:
+        with pytest.raises(ValueError, match="one open hour"):
+            due(read_ms, timing, zone, full=full)
 
 
 @given(ZONES, INSTANTS, WAITS, HOURS, WEEKDAYS)
@@ -199,23 +295,41 @@ def test_a_lesson_is_never_more_than_half_a_day_early(
     assert due - read_ms >= (wait_ms if wait_ms < DAY_MS else wait_ms - DAY_MS // 2)
 
 
-def walk(read_ms: int, wait_ms: int, at: time | None, days: frozenset[int], zone: str) -> int:
-    """The first quarter of an hour that shows the time on one of the days, found by looking at every one."""
-    earliest = read_ms + wait_ms
-    if at is None:
-        if local(earliest, zone).weekday() in days:
-            return earliest
-        at = time.min
-    elif wait_ms >= DAY_MS:
-        earliest -= DAY_MS // 2
-    step = -(-earliest // STEP_MS) * STEP_MS
-    while not _shows(step, at, days, zone):
-        step += STEP_MS
-    return step
+def walk(read_ms: int, timing: Timing, zone: str, full: Collection[date]) -> int:
+    """The first instant that the clock on the wall allows, found by looking at every quarter of an hour."""
+    if timing.at_once:
+        return read_ms
+    found_ms = read_ms + timing.wait_ms
+    if timing.at is not None:
+        found_ms -= DAY_MS // 2 if timing.wait_ms >= DAY_MS else 0
+        found_ms = -(-found_ms // STEP_MS) * STEP_MS
+        while not _shows(found_ms, timing.at, timing.days, zone, full):
+            found_ms += STEP_MS
+    while not _allows(local(found_ms, zone), timing, full, strict=timing.at is None):
+        found_ms = (found_ms // STEP_MS + 1) * STEP_MS
+        timing = replace(timing, at=None)
+    return found_ms
 
 
-def _shows(instant_ms: int, at: time, days: frozenset[int], zone: str) -> bool:
+def opens(clock: time, timing: Timing) -> bool:
+    if timing.not_before is not None and clock < timing.not_before:
+        return False
+    if timing.quiet is None:
+        return True
+    begin, end = timing.quiet
+    night = begin > end
+    return (end <= clock < begin) if night else not begin <= clock < end
+
+
+def _allows(now: datetime, timing: Timing, full: Collection[date], *, strict: bool) -> bool:
+    on_day = not strict or now.weekday() in timing.days
+    return on_day and now.date() not in full and opens(now.time(), timing)
+
+
+def _shows(instant_ms: int, at: time, days: frozenset[int], zone: str, full: Collection[date]) -> bool:
     now = local(instant_ms, zone)
+    if now.date() in full:
+        return False
     if now.fold == 0 and now.time() == at and now.weekday() in days:
         return True
     before = local(instant_ms - 25 * HOUR_MS, zone).utcoffset()
@@ -224,4 +338,4 @@ def _shows(instant_ms: int, at: time, days: frozenset[int], zone: str) -> bool:
         return False
     # The clocks have just been put forward: what would they have shown otherwise?
     otherwise = datetime.fromtimestamp(instant_ms // 1000, UTC).replace(tzinfo=None) + (before or timedelta())
-    return otherwise.time() == at and otherwise.weekday() in days
+    return otherwise.time() == at and otherwise.weekday() in days and otherwise.date() not in full

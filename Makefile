@@ -1,9 +1,9 @@
 # run · test · lint: the only doors a newcomer needs. `make bench` measures, `make chaos` kills, `make format` tidies,
-# `make lock` renews the pinned requirements.
+# `make lock` renews the pinned requirements, `make schema` the schemas by which editors check content.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint format browser screenshots lock bench chaos
+.PHONY: run test lint format browser screenshots lock schema bench chaos
 .DEFAULT_GOAL := run
 
 run: .venv/.runtime
@@ -33,6 +33,10 @@ bench: .venv/.tests
 
 chaos: .venv/.tests
 	@$(BIN)/python -m tests.chaos
+
+schema: .venv/.tests
+	@$(BIN)/python -c 'from pathlib import Path; from funnel.content.schema import schemas; \
+	  [Path("docs/schema", name).write_text(text, "utf-8") for name, text in schemas()]'
 
 lock: .venv/.tests
 	@$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \

@@ -1,6 +1,5 @@
 """Content: what is right becomes core types, what is wrong is named with file and place, all of it at once."""
 
-from collections.abc import Mapping
 from datetime import date, time
 
 import pytest
@@ -23,14 +22,9 @@ from tests.example.kitchen import (
     STOVE,
     SUPPORT,
     broken,
+    problems,
     without,
 )
-
-
-def problems(files: Mapping[str, bytes]) -> list[Problem]:
-    with pytest.raises(ContentError) as refused:
-        content.parse("kitchen", files)
-    return refused.value.problems
 
 
 def test_the_shipped_funnel_has_no_problems(funnel: Funnel) -> None:
@@ -42,11 +36,13 @@ def test_the_shipped_funnel_has_no_problems(funnel: Funnel) -> None:
 def test_a_funnel_on_another_topic_becomes_core_types() -> None:
     funnel = content.parse("kitchen", KITCHEN)
     planner = funnel.patterns["planner"]
-    assert [lesson.key for lesson in planner.lessons] == ["planner-meet", "planner-stove"]
-    first, second = (lesson.timing for lesson in planner.lessons)
+    assert [lesson.key for lesson in planner.lessons] == [
+        *("planner-meet", "planner-stove", "planner-fridge", "planner-table", "planner-again")
+    ]
+    first, second = (lesson.timing for lesson in planner.lessons[:2])
     assert (first.wait_ms, first.at, first.days) == (0, None, frozenset(range(7)))
     assert (second.wait_ms, second.at, second.days) == (DAY_MS, time(8, 30), frozenset(range(5)))
-    assert funnel.wordings == {"sensitive": "Kitchen Example may keep how I cook.", "course": "Email me 2 notes."}
+    assert funnel.wordings == {"sensitive": "Kitchen Example may keep how I cook.", "course": "Email me up to 5 notes."}
     assert funnel.lesson("improviser-stove") == (
         funnel.patterns["improviser"],
         funnel.patterns["improviser"].lessons[1],
@@ -76,9 +72,9 @@ url = "https://example.org/"
 @pytest.mark.parametrize(
     ("section", "course"),
     [
-        (EDUCATOR, "Email me 2 notes. The last one mentions Bob."),
-        (EDUCATOR.replace('"3 EUR"', '""'), "Email me 2 notes."),
-        (EDUCATOR.replace('touch = "none"\n', ""), "Email me 2 notes."),
+        (EDUCATOR, "Email me up to 5 notes. The last one mentions Bob."),
+        (EDUCATOR.replace('"3 EUR"', '""'), "Email me up to 5 notes."),
+        (EDUCATOR.replace('touch = "none"\n', ""), "Email me up to 5 notes."),
     ],
 )
 def test_the_educator_is_in_the_wording_only_when_every_field_is_filled(section: str, course: str) -> None:
@@ -165,7 +161,7 @@ def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:
         (STOVE, "::: secondary improviser", "::: secondary planner", "line 7", "can never be; use improviser"),
         (STOVE, "::: secondary improviser", "::: secondary baker", "line 7", "can never be; use improviser"),
         (STOVE, "::: snippet safety", "::: snippet safely", "line 11", "there is no snippets/safely.md"),
-        (STOVE, "cross out one.\n:::\n", "cross out one.\n", "line 14", "'::: practice' is never closed"),
+        (STOVE, "something\n:::\n", "something\n", "line 18", "'::: event' is never closed"),
         (PLANNER, 'key = "planner-stove"', 'key = "planner-meet"', "lessons", "key 'planner-meet' is also used in"),
         (IMPROVISER, 'key = "improviser-stove"', 'key = "planner-stove"', "lessons", f"also used in {PLANNER}"),
         (PLANNER, 'wait = "1 day"', 'wait = "1 week"', "lessons[2].wait", 'must be like "2 days" or "6 hours"'),

@@ -1,34 +1,32 @@
 """Reads a funnel's folders into core types, or names everything that is wrong with them."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from funnel.content import forms
 from funnel.content.files import names, read_folder, revision_id
 from funnel.content.mails import PAGE_FIELDS, read_mail, read_page, read_snippets
+from funnel.content.patterns import read_pattern
 from funnel.content.problem import ContentError, Files, Problem
 from funnel.content.quizzes import read_quiz
+from funnel.content.sequences import check_sequences
 from funnel.content.texts import Texts
 from funnel.core.consent import Purpose
-from funnel.core.lesson import LESSON_FIELDS, Source
-from funnel.core.schedule import Timing
+from funnel.core.lesson import Source
 from funnel.core.sequence import (
     Controller,
     Educator,
     Funnel,
     HelpEntry,
     HelpKind,
-    Lesson,
-    Pattern,
     Review,
+    Schedule,
     Sender,
     Support,
 )
 
 __all__ = ["ContentError", "Files", "Problem", "names", "parse", "parse_mail", "read_all", "read_folder", "revision_id"]
 
-_PATTERN_TEXTS = ("summary", "purpose", "before", "during", "after", "costs", "needs", "practice")
 _OTHER_TOML = ("funnel", "quiz", "support")
 
 
@@ -80,10 +78,11 @@ def _read_funnel(texts: Texts, name: str) -> Funnel | None:
     keys = tuple(dict.fromkeys(head.patterns if head else _pattern_files(texts.files, here)))
     snippets = read_snippets(texts, f"emails/{name}/snippets/")
     quiz = read_quiz(texts, f"{here}quiz.toml", keys)
-    patterns = {key: _read_pattern(texts, name, key, frozenset(keys), snippets) for key in keys}
+    schedule = head.schedule if head else forms.ScheduleForm()
+    patterns = {key: read_pattern(texts, name, key, frozenset(keys), snippets, schedule.quiet) for key in keys}
     support = texts.toml(f"{here}support.toml", forms.SupportForm)
     landing, how, privacy = (read_page(texts, f"{here}{page}.md") for page in ("landing", "how", "privacy"))
-    _duplicate_lessons(texts, here, patterns)
+    check_sequences(texts, here, {key: found for key, found in patterns.items() if found}, keys)
     if all(patterns.values()):
         _unused(texts)
     if support:
@@ -108,51 +107,22 @@ def _read_funnel(texts: Texts, name: str) -> Funnel | None:
         landing=landing,
         how=how,
         privacy=privacy,
-        support=Support(
-            support.intro,
-            tuple(HelpKind(**kind.model_dump()) for kind in support.kinds),
-            tuple(HelpEntry(**entry.model_dump()) for entry in support.entries),
-        ),
+        support=_support(support),
         snippets=snippets,
         unknown=head.sending.unknown,
+        schedule=Schedule(**schedule.model_dump()),
     )
+
+
+def _support(form: forms.SupportForm) -> Support:
+    kinds = tuple(HelpKind(**kind.model_dump()) for kind in form.kinds)
+    return Support(form.intro, kinds, tuple(HelpEntry(**entry.model_dump()) for entry in form.entries))
 
 
 def _pattern_files(files: Files, here: str) -> list[str]:
     """The patterns that there are files for, when funnel.toml cannot say."""
     tomls = (path.removeprefix(here).removesuffix(".toml") for path in files if path.startswith(here))
     return sorted(key for key in tomls if key not in _OTHER_TOML and "." not in key)
-
-
-def _read_pattern(
-    texts: Texts, name: str, key: str, keys: frozenset[str], snippets: Mapping[str, str]
-) -> Pattern | None:
-    path = f"sequences/{name}/{key}.toml"
-    form = texts.toml(path, forms.PatternForm)
-    if not form:
-        return None
-    for place in _PATTERN_TEXTS:
-        texts.markdown_value(path, place, getattr(form, place), PAGE_FIELDS)
-    lessons = []
-    for number, row in enumerate(form.lessons, 1):
-        mail = f"emails/{name}/{row.email}"
-        if mail in texts.used:
-            texts.problem(path, f"lessons[{number}].email", f"{row.email} is already another lesson's mail")
-        source = read_mail(texts, mail, LESSON_FIELDS, keys - {key}, snippets)
-        if source:
-            days = frozenset(forms.WEEKDAYS.index(day) for day in row.days)
-            lessons.append(Lesson(row.key, Timing(row.wait, row.at, days), source))
-    return Pattern(key=key, lessons=tuple(lessons), **form.model_dump(exclude={"lessons"}))
-
-
-def _duplicate_lessons(texts: Texts, here: str, patterns: Mapping[str, Pattern | None]) -> None:
-    seen: dict[str, str] = {}
-    for pattern in filter(None, patterns.values()):
-        for lesson in pattern.lessons:
-            file = f"{here}{pattern.key}.toml"
-            if lesson.key in seen:
-                texts.problem(file, "lessons", f"key {lesson.key!r} is also used in {seen[lesson.key]}")
-            seen[lesson.key] = file
 
 
 def _unused(texts: Texts) -> None:

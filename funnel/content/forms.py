@@ -1,97 +1,26 @@
 """The shapes of the TOML files of a funnel. Unknown keys and wrong types are problems; places are key paths."""
 
-from datetime import date, time
-from typing import Annotated, Any, Literal, get_args
+from datetime import date
+from typing import Annotated, Literal
 
-from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from funnel.core.schedule import DAY_MS, HOUR_MS, is_zone
-
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
-LONGEST_WAIT_DAYS = 366
-RESERVED = frozenset({"healthz", "hooks", "leave", "metrics", "outbox", "readyz", "static"})
-
-
-def _one_line(value: str) -> str:
-    if not value.strip() or any(ord(char) < 32 for char in value):
-        raise ValueError("must be one line of text, not empty")
-    return value.strip()
-
-
-def _text(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be empty")
-    return value.strip()
-
-
-def _key(value: str) -> str:
-    if not value.isascii() or not value.replace("-", "").isalnum() or value != value.lower():
-        raise ValueError("must be lower-case letters, digits and hyphens")
-    return value
-
-
-def _zone(value: str) -> str:
-    if not is_zone(value):
-        raise ValueError("is not a time zone; write one like Europe/Berlin")
-    return value
-
-
-def _https(value: str) -> str:
-    if not value.startswith("https://"):
-        raise ValueError("must start with https://")
-    return value
-
-
-def _https_or_empty(value: str) -> str:
-    return _https(value) if value else value
-
-
-def _address(value: str) -> str:
-    try:
-        found = validate_email(value, check_deliverability=False, allow_smtputf8=False, test_environment=True)
-    except EmailNotValidError:
-        raise ValueError("must be an email address like notes@example.org") from None
-    return found.ascii_email or value
-
-
-def _slug(value: str) -> str:
-    if len(value) < 3 or value in RESERVED:
-        raise ValueError(f"must have three letters or more and be none of {', '.join(sorted(RESERVED))}")
-    return value
-
-
-def _wait_ms(value: Any) -> int:
-    number, _, unit = str(value).partition(" ")
-    units = {"hour": HOUR_MS, "hours": HOUR_MS, "day": DAY_MS, "days": DAY_MS}
-    if not number.isdecimal() or unit not in units:
-        raise ValueError('must be like "2 days" or "6 hours"')
-    if int(number) * units[unit] > LONGEST_WAIT_DAYS * DAY_MS:
-        raise ValueError(f"must be at most {LONGEST_WAIT_DAYS} days")
-    return int(number) * units[unit]
-
-
-def _clock(value: Any) -> time:
-    try:
-        clock = time.fromisoformat(str(value))
-    except ValueError:
-        clock = None
-    if clock is None or clock.tzinfo:
-        raise ValueError('must be a local time like "08:30"')
-    return clock
-
-
-Line = Annotated[str, AfterValidator(_one_line)]
-Text = Annotated[str, AfterValidator(_text)]
-Key = Annotated[str, AfterValidator(_key)]
-Zone = Annotated[str, AfterValidator(_zone)]
-Https = Annotated[str, AfterValidator(_https)]
-HttpsOrEmpty = Annotated[str, AfterValidator(_https_or_empty)]
-Address = Annotated[str, AfterValidator(_address)]
-Slug = Annotated[str, AfterValidator(_key), AfterValidator(_slug)]
-WaitMs = Annotated[int, BeforeValidator(_wait_ms)]
-Clock = Annotated[time, BeforeValidator(_clock)]
+from funnel.content.kinds import (
+    EVERY_DAY,
+    Address,
+    Clock,
+    Https,
+    HttpsOrEmpty,
+    Key,
+    Line,
+    Quiet,
+    Slug,
+    Text,
+    Values,
+    WaitMs,
+    Weekday,
+    Zone,
+)
 
 
 class Form(BaseModel):
@@ -112,6 +41,19 @@ class SenderForm(Form):
 
 class SendingForm(Form):
     unknown: Literal["hold", "resend"] = "hold"
+
+
+class ScheduleForm(Form):
+    quiet: Quiet = Field(default=None, description="Local hours in which no lesson is sent, unless it says otherwise.")
+    daily_cap: Annotated[int, Field(ge=1, le=24)] | None = Field(
+        default=None, description="How many lessons a person gets on a local day at most, whatever the funnel."
+    )
+    on_reentry: Literal["continue", "after-all"] = Field(
+        default="continue", description="Who finished and signs up again gets what is new, or only what is after-all."
+    )
+    on_retake: Literal["switch", "keep"] = Field(
+        default="switch", description="Another result ends the running course for its own, or the running one goes on."
+    )
 
 
 class ReviewForm(Form):
@@ -145,6 +87,7 @@ class FunnelForm(Form):
     controller: ControllerForm
     sender: SenderForm
     sending: SendingForm = SendingForm()
+    schedule: ScheduleForm = ScheduleForm()
     review: ReviewForm
     educator: EducatorForm = EducatorForm()
     consent: ConsentForm
@@ -187,12 +130,38 @@ class QuizForm(Form):
     questions: Annotated[list[QuestionForm], Field(min_length=1, max_length=50)]
 
 
+class ConditionForm(Form):
+    secondary: Values | None = Field(default=None, description="The reader's secondary pattern is one of these.")
+    locale: Values | None = Field(default=None, description="The reader's language is one of these.")
+    pace: Values | None = Field(default=None, description="The reader's pace is one of these.")
+    event: Values | None = Field(default=None, description="The reader has reached one of these events.")
+
+
 class LessonForm(Form):
-    key: Key
-    email: Line
-    wait: WaitMs
-    at: Clock | None = None
-    days: Annotated[list[Weekday], Field(min_length=1)] = Field(default_factory=lambda: list(WEEKDAYS))
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
+
+    key: Key = Field(description="Stable, unique in the funnel; never changes its meaning.")
+    email: Line = Field(description="The mail, below emails/<funnel>/.")
+    wait: WaitMs = Field(description="Since the lesson before it was accepted.")
+    at: Clock | None = Field(default=None, description="Local time.")
+    days: Annotated[list[Weekday], Field(min_length=1)] = Field(
+        default_factory=lambda: list(EVERY_DAY), description="Only on these weekdays."
+    )
+    not_before: Clock | None = Field(default=None, description="Local time: nothing earlier in the day.")
+    quiet: Quiet = Field(default=None, description="Its own quiet hours, in place of the funnel's.")
+    only_if: ConditionForm | None = Field(default=None, description="Only for readers of whom all of this is true.")
+    unless: ConditionForm | None = Field(default=None, description="Not for readers of whom any of this is true.")
+    until: Key | None = Field(default=None, description="An event that it waits for; needs at-most.")
+    at_most: WaitMs | None = Field(default=None, description="How long it waits for the event.")
+    after_all: bool = Field(default=False, description="Also for readers who had finished before it was written.")
+    same_as: Key | None = Field(
+        default=None, description="A lesson of another pattern; whoever had that does not get this."
+    )
+
+
+class GoalForm(Form):
+    event: Key = Field(description="The event that ends this sequence.")
+    to: Key | None = Field(default=None, description="The pattern whose sequence comes instead.")
 
 
 class PatternForm(Form):
@@ -207,6 +176,7 @@ class PatternForm(Form):
     costs: Text
     needs: Text
     practice: Text
+    goals: list[GoalForm] = []
     lessons: Annotated[list[LessonForm], Field(min_length=1, max_length=400)]
 
 

@@ -1,5 +1,6 @@
 """Lessons, service mails, snippets and pages: front matter and Markdown."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from funnel.content.forms import MailForm, PageForm
@@ -16,6 +17,7 @@ from funnel.core.lesson import (
 from funnel.core.schedule import PACES
 from funnel.core.sequence import Page
 
+_LABEL = re.compile(r"[^\n\[\](){}<>*_`#\\]+")
 PAGE_FIELDS = frozenset({"quiz_url", "support_url"})
 SNIPPET_FIELDS = frozenset({"support_url"})
 SUBJECT_FIELDS = PERSONAL_FIELDS | {"title"}
@@ -41,13 +43,7 @@ def read_mail(
     for name, line in (("subject", head.subject), ("preview", head.preview)):
         for problem in field_problems(line, known & SUBJECT_FIELDS):
             texts.problem(path, name, problem.message)
-    filled = (
-        Block(block.kind, block.argument, snippets.get(block.argument, ""), block.line)
-        if block.kind == "snippet"
-        else block
-        for block in blocks
-    )
-    return Source(head.subject, head.preview, tuple(filled))
+    return Source(head.subject, head.preview, tuple(_filled(block, snippets) for block in blocks))
 
 
 def read_snippets(texts: Texts, folder: str) -> dict[str, str]:
@@ -72,11 +68,23 @@ def read_page(texts: Texts, path: str) -> Page | None:
     return Page(head.title, head.description, body.strip()) if head else None
 
 
+def _filled(block: Block, snippets: Mapping[str, str]) -> Block:
+    """The block as mails show it: a snippet's text, and the way to an event's button, which is on the lesson's page."""
+    shown = block.markdown
+    if block.kind == "snippet":
+        shown = snippets.get(block.argument, "")
+    elif block.kind == "event":
+        shown = f"[{block.markdown}]({{{{ read_url }}}})"
+    return Block(block.kind, block.argument, shown, block.line)
+
+
 def _argument_problems(block: Block, others: frozenset[str], snippets: Mapping[str, str]) -> Iterator[Problem]:
     opening = block.line - 1
     if block.kind == "secondary" and block.argument not in others:
         yield Problem(opening, f"secondary {block.argument!r} can never be; use {', '.join(sorted(others))}")
     if block.kind == "pace" and block.argument not in PACES:
         yield Problem(opening, f"there is no pace {block.argument!r}; use {', '.join(PACES)}")
+    if block.kind == "event" and (block.argument != block.argument.lower() or not _LABEL.fullmatch(block.markdown)):
+        yield Problem(opening, "an event has a lower-case name, and one line of plain words for its button")
     if block.kind == "snippet" and block.argument not in snippets:
         yield Problem(opening, f"there is no snippets/{block.argument}.md")

@@ -20,6 +20,7 @@ _ARGUMENT = {
     "secondary": True,
     "pace": True,
     "snippet": True,
+    "event": True,
 }
 
 
@@ -54,6 +55,11 @@ class Source:
         """The traits this mail really reads: what its segments differ by."""
         return frozenset(block.kind for block in self.blocks if block.kind in TRAITS)
 
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The events that its readers can reach: each has a button on the lesson's page."""
+        return tuple(block.argument for block in self.blocks if block.kind == "event")
+
 
 class Problem(ValueError):
     """What is wrong with a text, and on which line (counted from 1)."""
@@ -75,7 +81,7 @@ def parse_blocks(body: str) -> tuple[tuple[Block, ...], list[Problem]]:
         nonlocal start, held
         start += next((place for place, line in enumerate(held) if line.strip()), 0)
         markdown = "\n".join(held).strip()
-        if markdown or kind == "snippet":
+        if markdown or kind in ("snippet", "event"):
             blocks.append(Block(kind, argument, markdown, start))
         if kind == "snippet" and markdown:
             problems.append(Problem(start, "a snippet block is empty: its text stands in snippets/"))

@@ -152,9 +152,8 @@ def _next_local(
     earliest_ms: int, timing: Timing, zone: ZoneInfo, full: Collection[date]
 ) -> tuple[int, tuple[Reason, ...]]:
     """The first instant from `earliest_ms` on that the timing allows, and the rules that moved it."""
-    if timing.at is None and timing.not_before is None and timing.quiet is None and timing.days == _EVERY_DAY:
-        if not full:
-            return earliest_ms, ()
+    if timing == Timing(timing.wait_ms) and not full:
+        return earliest_ms, ()
     moved = [Reason(Code.AT, f"{timing.at:%H:%M}")] if timing.at is not None else []
     first = _wall(earliest_ms, zone)
     if timing.at is None and (shut := _shut(first.time(), timing)):

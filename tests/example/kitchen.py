@@ -1,6 +1,11 @@
 """The example's files by name, and ways to spoil them."""
 
+from collections.abc import Mapping
+
+import pytest
+
 from funnel import content
+from funnel.content import ContentError, Problem
 from tests.conftest import ROOT
 
 EXAMPLE = ROOT / "tests/example"
@@ -25,3 +30,10 @@ def broken(path: str, old: str, new: str) -> dict[str, bytes]:
 
 def without(path: str) -> dict[str, bytes]:
     return {name: held for name, held in KITCHEN.items() if name != path}
+
+
+def problems(files: Mapping[str, bytes]) -> list[Problem]:
+    """What is wrong with a spoiled example."""
+    with pytest.raises(ContentError) as refused:
+        content.parse("kitchen", files)
+    return refused.value.problems

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from funnel.core.reasons import Code, Reason
-from funnel.core.schedule import DAY_MS, Awaited, due, is_zone, local_day
+from funnel.core.schedule import DAY_MS, Awaited, due, is_zone, local_day, put_off_ms
 from funnel.core.sequence import Condition, Funnel, Goal, Lesson, Pattern
 
 
@@ -74,7 +74,7 @@ def step_after(funnel: Funnel, reader: Reader, lesson: str, from_ms: int, day_ms
     if pattern is None or not _calm(funnel, pattern):
         return None
     keys = [each.key for each in pattern.lessons]
-    if lesson not in keys:
+    if lesson not in keys or pattern.lessons[keys.index(lesson)].after_all:
         return None
     for following in pattern.lessons[keys.index(lesson) + 1 :]:
         if following.reads & {"locale", "event"} or following.key in funnel.alike:
@@ -86,15 +86,25 @@ def step_after(funnel: Funnel, reader: Reader, lesson: str, from_ms: int, day_ms
 
 def timed(funnel: Funnel, reader: Reader, lesson: Lesson, from_ms: int, day_ms: int = DAY_MS) -> Step:
     """This lesson for this reader: the instant at which it is due, counted from `from_ms`."""
-    known = is_zone(reader.zone)
-    zone = reader.zone if known else funnel.timezone
-    reasons = () if known else (Reason(Code.ZONE, zone),)
-    until, cap = lesson.until, funnel.schedule.daily_cap
+    zone = _zone(funnel, reader)
+    reasons = () if zone == reader.zone else (Reason(Code.ZONE, zone),)
+    until = lesson.until
     awaited = Awaited(until.event, until.most_ms, reader.events.get(until.event)) if until else None
-    full = _full_days(reader.mailed, zone, cap) if cap else ()
-    found = due(from_ms, lesson.timing, zone, reader.pace, day_ms, awaited, full)
-    told = (Reason(each.code, str(cap)) if each.code == Code.CAP else each for each in found.reasons)
+    found = due(from_ms, lesson.timing, zone, reader.pace, day_ms, awaited, _full_days(funnel, reader, zone))
+    cap = str(funnel.schedule.daily_cap)
+    told = (Reason(each.code, cap) if each.code == Code.CAP else each for each in found.reasons)
     return Step(lesson, found.ms, (*reasons, *told))
+
+
+def put_off(funnel: Funnel, reader: Reader, lesson: Lesson, due_at_ms: int, now_ms: int) -> int:
+    """When a lesson comes that was due at `due_at_ms` and has not left by `now_ms`, after a pause or an outage, say.
+
+    What answers the reader's own act comes at once however late it is. Others come at their own local hour.
+    """
+    if lesson.timing.at_once and lesson.until is None:
+        return due_at_ms
+    zone = _zone(funnel, reader)
+    return put_off_ms(due_at_ms, now_ms, lesson.timing, zone, _full_days(funnel, reader, zone))
 
 
 def goal_reached(pattern: Pattern, events: Collection[str]) -> Goal | None:
@@ -163,8 +173,17 @@ def _written(condition: Condition) -> str:
     return f"{condition.trait} is {' or '.join(sorted(condition.values))}"
 
 
-def _full_days(mailed: Iterable[int], zone: str, cap: int) -> frozenset[date]:
-    return frozenset(day for day, count in Counter(local_day(each, zone) for each in mailed).items() if count >= cap)
+def _zone(funnel: Funnel, reader: Reader) -> str:
+    return reader.zone if is_zone(reader.zone) else funnel.timezone
+
+
+def _full_days(funnel: Funnel, reader: Reader, zone: str) -> frozenset[date]:
+    """The reader's local days on which they have had as many mails as the funnel allows."""
+    cap = funnel.schedule.daily_cap
+    if cap is None or not reader.mailed:
+        return frozenset()
+    counts = Counter(local_day(each, zone) for each in reader.mailed)
+    return frozenset(day for day, count in counts.items() if count >= cap)
 
 
 def _calm(funnel: Funnel, pattern: Pattern) -> bool:

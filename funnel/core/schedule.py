@@ -13,6 +13,8 @@ from funnel.core.reasons import Code, Reason
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+GRACE_MS = 15 * 60_000  # what a busy service may take without anybody calling it late
+LATE_MS = 3 * HOUR_MS  # from then on a lesson is better at its own hour the next day
 PACES = ("as-written", "slower", "daily")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,6 +90,20 @@ def due(
         earliest_ms -= DAY_MS // 2
     found_ms, moved = _next_local(earliest_ms, timing, zone_of(zone) or ZoneInfo(zone), full)
     return Due(found_ms, (*reasons, *moved))
+
+
+def put_off_ms(due_at_ms: int, now_ms: int, timing: Timing, zone: str, full: Collection[date] = ()) -> int:
+    """When something comes that was due at `due_at_ms` and is still here: then, unless it is late.
+
+    Late, it comes at the next moment that the timing allows, whatever it waited for; late by less than LATE_MS, at
+    once where the reader's clock allows that.
+    """
+    if now_ms - due_at_ms <= GRACE_MS:
+        return due_at_ms
+    found = zone_of(zone) or ZoneInfo(zone)
+    if now_ms - due_at_ms <= LATE_MS and is_open(now_ms, timing, zone) and _wall(now_ms, found).date() not in full:
+        return due_at_ms
+    return _next_local(now_ms, timing, found, full)[0]
 
 
 def paced_ms(wait_ms: int, pace: str) -> int:

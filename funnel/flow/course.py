@@ -1,17 +1,19 @@
 """Being in a course: entering one, what comes next, changing to another."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection
 
 from funnel.core.consent import Enrolled, Standing
-from funnel.core.progress import Reader, next_step
 from funnel.core.sequence import Funnel
+from funnel.flow import crowd
+from funnel.flow.placing import AFTER_ALL, Placed, place, replace_due
 from funnel.flow.tools import Tools
-from funnel.store import deliveries, enrollments, revisions, subscribers
+from funnel.store import deliveries, enrollments, slots, subscribers
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record
+
+AFTER_ALL_ONLY = "after-all"  # Schedule.on_reentry
 
 
 def enroll(
@@ -22,42 +24,59 @@ def enroll(
     pattern: str,
     secondary: str | None,
     now_ms: int,
+    *,
+    chosen: bool = False,
 ) -> None:
-    """Makes `pattern` the subscriber's one live course in this funnel. What was received is not sent again."""
+    """Makes `pattern` the subscriber's one live course in this funnel. What was received is not sent again.
+
+    A running course goes on where the funnel keeps it on a retake, unless the reader has `chosen` another one.
+    """
     running = enrollments.live(connection, subscriber.id, funnel.name)
-    if running and running.pattern == pattern and running.state == Enrolled.ACTIVE:
-        enrollments.set_secondary(connection, running.id, secondary)
-        return
+    if running and running.state == Enrolled.ACTIVE:
+        if running.pattern == pattern:
+            _change_secondary(connection, tools, funnel, running, secondary, now_ms)
+            return
+        if funnel.schedule.on_retake == "keep" and not chosen:
+            return
     if running:
         end(connection, running.id, "another course", now_ms)
+    again = funnel.schedule.on_reentry == AFTER_ALL_ONLY and _has_finished(connection, subscriber.id, funnel, pattern)
     added = enrollments.add(connection, subscriber.id, funnel.name, pattern, secondary, now_ms)
+    if again:
+        enrollments.set_states(connection, [added], Enrolled.ACTIVE, AFTER_ALL, now_ms)
+    for other in crowd.join(connection, tools, subscriber.id, added):
+        found = enrollments.by_id(connection, other)
+        if found:
+            replace_due(connection, tools, tools.current(connection)[found.funnel][1], [other], now_ms)
     entered = enrollments.by_id(connection, added)
     assert entered is not None
     schedule_next(connection, tools, funnel, [(entered, subscriber.zone)], now_ms)
 
 
+def _change_secondary(
+    connection: Connection, tools: Tools, funnel: Funnel, running: Record, secondary: str | None, now_ms: int
+) -> None:
+    enrollments.set_secondary(connection, running.id, secondary)
+    if secondary != running.secondary and "secondary" in funnel.reads:
+        replace_due(connection, tools, funnel, [running.id], now_ms)
+
+
+def _has_finished(connection: Connection, subscriber_id: int, funnel: Funnel, pattern: str) -> bool:
+    rows = enrollments.finished(connection, subscriber_id, funnel.name)
+    return any(row.pattern == pattern for row in rows)
+
+
 def end(connection: Connection, enrollment_id: int, reason: str, now_ms: int) -> None:
     """Ends a course: nothing that has not been started will be sent."""
     enrollments.move(connection, enrollment_id, Enrolled.ENDED, reason, now_ms)
+    slots.close(connection, enrollment_id)
 
 
 def schedule_next(
     connection: Connection, tools: Tools, funnel: Funnel, people: Iterable[tuple[Record, str]], from_ms: int
 ) -> None:
     """Writes the next due row of each (active enrollment, zone), counted from `from_ms`; finishes who has them all."""
-    listed = list(people)
-    lesson_ids = revisions.lesson_ids(connection, funnel.name)
-    had = _received(connection, lesson_ids, [enrollment.subscriber_id for enrollment, _ in listed])
-    rows, finished = [], []
-    for enrollment, zone in listed:
-        reader = Reader(enrollment.pattern, enrollment.secondary, enrollment.pace, zone)
-        step = next_step(funnel, reader, had[enrollment.subscriber_id], from_ms, tools.day_ms)
-        if step is None:
-            finished.append(enrollment.id)
-        else:
-            rows.append((enrollment, step.due_ms, lesson_ids[step.lesson.key]))
-    enrollments.add_due(connection, rows)
-    enrollments.set_states(connection, finished, Enrolled.FINISHED, None, from_ms)
+    place(connection, tools, funnel, [Placed(enrolled, zone, from_ms) for enrolled, zone in people], from_ms)
 
 
 def standing(connection: Connection, rows: Collection[Record]) -> list[Record]:
@@ -74,15 +93,6 @@ def go_on(connection: Connection, tools: Tools, funnel: str, rows: Collection[Re
         schedule_next(connection, tools, current, [(person, person.zone) for person in people], now_ms)
 
 
-def _received(connection: Connection, lesson_ids: Mapping[str, int], readers: list[int]) -> Mapping[int, set[str]]:
-    """subscriber → the keys of the lessons they have had."""
-    keys = {id_: key for key, id_ in lesson_ids.items()}
-    had: dict[int, set[str]] = defaultdict(set)
-    for subscriber_id, lesson_id in enrollments.received(connection, list(keys), readers):
-        had[subscriber_id].add(keys[lesson_id])
-    return had
-
-
 def choose(tools: Tools, delivery_id: int, pattern: str, now_ms: int) -> Funnel | None:
     """Changes the course of a delivery's reader to `pattern`. None when the link or the choice leads nowhere."""
     with writing(tools.engine) as connection:
@@ -93,7 +103,7 @@ def choose(tools: Tools, delivery_id: int, pattern: str, now_ms: int) -> Funnel 
         _, funnel = tools.current(connection)[sent.funnel]
         if pattern not in funnel.patterns:
             return None
-        enroll(connection, tools, reader, funnel, pattern, None, now_ms)
+        enroll(connection, tools, reader, funnel, pattern, None, now_ms, chosen=True)
         return funnel
 
 

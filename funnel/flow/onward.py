@@ -1,36 +1,46 @@
 """Onward: the next due row of every reader whose lesson was accepted."""
 
 from collections.abc import Mapping
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from sqlalchemy import Connection
 
-from funnel.core.schedule import due_ms, is_zone
-from funnel.core.sequence import Funnel, Lesson
+from funnel.core.progress import Reader, step_after
+from funnel.core.sequence import Funnel
 from funnel.flow.course import go_on
+from funnel.flow.crowd import Crowd
 from funnel.flow.tools import Tools
 from funnel.store import enrollments, revisions
 from funnel.store.tables import Record
 
+_alike = attrgetter("lesson_id", "pattern", "secondary", "pace", "zone")  # whoever shares these has the same next step
+
 
 def follow_up(connection: Connection, tools: Tools, name: str, rows: list[Record], now_ms: int) -> None:
-    """The next due row of each reader, without reading anybody anew; whoever is not so simple is looked at singly."""
+    """The next due row of each reader, without reading anybody anew; whoever is not so simple is looked at closely."""
     _, funnel = tools.current(connection)[name]
     ids = revisions.lesson_ids(connection, name)
-    onward = _onward(funnel, ids)
-    moments: dict[tuple[str, str, str], int] = {}
-    simple, last = [], []
+    keys = {id_: key for key, id_ in ids.items()}
+    ends = {ids[pattern.lessons[-1].key] for pattern in funnel.patterns.values()}
+    crowd = Crowd(connection, tools, {row.subscriber_id for row in rows})
+    steps: dict[tuple[object, ...], tuple[int, int] | None] = {}
+    simple, last, other = [], [], []
     for row in rows:
-        lesson = onward.get((row.pattern, row.lesson_id))
-        if lesson is None:
+        alike = _alike(row)
+        if alike not in steps:
+            lesson_id, pattern, secondary, pace, zone = alike
+            reader = Reader(pattern, secondary, pace, zone, mailed=(now_ms,))
+            step = step_after(funnel, reader, keys[lesson_id], now_ms, tools.day_ms)
+            steps[alike] = (step.due_ms, ids[step.lesson.key]) if step else None
+        found = steps[alike]
+        if row.lesson_id in ends:
             last.append(row)
-            continue
-        moment = (lesson.key, row.zone, row.pace)
-        if moment not in moments:
-            zone = row.zone if is_zone(row.zone) else funnel.timezone
-            moments[moment] = due_ms(now_ms, lesson.timing, zone, row.pace, tools.day_ms)
-        simple.append((row, (row.enrollment_id, moments[moment], ids[lesson.key], row.turn)))
-    other = last if _finish(connection, funnel, ids, last, now_ms) < len(last) else []
+        elif found is None or row.subscriber_id in crowd:
+            other.append(row)
+        else:
+            simple.append((row, (row.enrollment_id, *found, row.turn)))
+    if _finish(connection, funnel, ids, last, now_ms) < len(last):
+        other += last
     # In the order of the due table's key: it is written page after page.
     if enrollments.add_next(connection, sorted((due for _, due in simple), key=itemgetter(1, 0))) < len(simple):
         lessons = {lesson_id for _, (_, _, lesson_id, _) in simple}
@@ -46,12 +56,3 @@ def _finish(connection: Connection, funnel: Funnel, ids: Mapping[str, int], rows
         ends = [(row.enrollment_id, row.turn) for row in rows if row.pattern == pattern.key]
         finished += enrollments.finish(connection, ends, [ids[lesson.key] for lesson in pattern.lessons], now_ms)
     return finished
-
-
-def _onward(funnel: Funnel, ids: Mapping[str, int]) -> dict[tuple[str, int], Lesson]:
-    """(pattern, lesson number) → the lesson that follows it in the sequence."""
-    return {
-        (pattern.key, ids[before.key]): following
-        for pattern in funnel.patterns.values()
-        for before, following in zip(pattern.lessons, pattern.lessons[1:], strict=False)
-    }

@@ -7,10 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, and_, select, text
 
 from funnel.core.consent import Enrolled
-from funnel.core.delivery import NEVER_SENT
 from funnel.store.bulk import among, run_many
 from funnel.store.db import exclude_starts
-from funnel.store.tables import Record, batch, delivery, due, enrollment, ledger, records, subscriber
+from funnel.store.tables import Record, delivery, due, enrollment, ledger, reached, records, slot, subscriber
 from funnel.store.upsert import insert_missing
 
 LIVE = (Enrolled.ACTIVE, Enrolled.PAUSED)
@@ -96,6 +95,12 @@ def by_id(connection: Connection, enrollment_id: int) -> Record | None:
 def all_live(connection: Connection, subscriber_id: int) -> Sequence[Record]:
     found = select(enrollment).where(enrollment.c.subscriber_id == subscriber_id, enrollment.c.state.in_(LIVE))
     return connection.execute(found).all()
+
+
+def finished(connection: Connection, subscriber_id: int, funnel: str) -> Sequence[Record]:
+    """The courses of this funnel that the subscriber has been through."""
+    theirs = enrollment.c.subscriber_id == subscriber_id, enrollment.c.funnel == funnel
+    return connection.execute(select(enrollment).where(*theirs, enrollment.c.state == Enrolled.FINISHED)).all()
 
 
 def ended_for(connection: Connection, subscriber_id: int, reason: str, since_ms: int) -> Sequence[Record]:
@@ -209,20 +214,6 @@ def take_due(connection: Connection, now_ms: int, limit: int, without: Collectio
     return rows
 
 
-def received(
-    connection: Connection, lesson_ids: Collection[int], subscriber_ids: Collection[int]
-) -> set[tuple[int, int]]:
-    """(subscriber, lesson) pairs, of these, that were handed over or may have been.
-
-    Not what was skipped, has failed or was given back.
-    """
-    joined = ledger.join(delivery, delivery.c.id == ledger.c.delivery_id).join(batch, batch.c.id == delivery.c.batch_id)
-    arrived = delivery.c.state.is_(None) | delivery.c.state.not_in(NEVER_SENT)
-    found = select(ledger.c.subscriber_id, ledger.c.lesson_id).select_from(joined)
-    found = found.where(*_entries(connection, lesson_ids, subscriber_ids), arrived, batch.c.state != "planned")
-    return {(row.subscriber_id, row.lesson_id) for row in connection.execute(found)}
-
-
 def entered(
     connection: Connection, lesson_ids: Collection[int], subscriber_ids: Collection[int]
 ) -> set[tuple[int, int]]:
@@ -238,8 +229,10 @@ def _entries(connection: Connection, lesson_ids: Collection[int], subscriber_ids
 
 
 def forget_patterns(connection: Connection, subscriber_id: int) -> None:
-    """Blanks what a subscriber's enrollments and due rows say about them; none of them may be live."""
+    """Blanks what a subscriber's enrollments, due rows and events say about them; none of them may be live."""
     own = select(enrollment.c.id).where(enrollment.c.subscriber_id == subscriber_id)
     connection.execute(due.delete().where(due.c.enrollment_id.in_(own)))
+    connection.execute(reached.delete().where(reached.c.enrollment_id.in_(own)))
+    connection.execute(slot.delete().where(slot.c.subscriber_id == subscriber_id))
     theirs = (enrollment.c.subscriber_id == subscriber_id) & enrollment.c.state.not_in(LIVE)
     connection.execute(enrollment.update().where(theirs).values(pattern="", secondary=None, reason="withdrawn"))

@@ -13,9 +13,10 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from funnel.store.course_tables import reached, slot
 from funnel.store.schema import COUNTED, Id, Record, metadata, partial, records
 
-__all__ = ["Record", "metadata", "records"]  # everybody's: whoever reads a table reads its records
+__all__ = ["Record", "metadata", "reached", "records", "slot"]  # everybody's: whoever reads a table reads its records
 
 # An immutable snapshot of one funnel; `content` is compressed JSON, path → base64 of the file.
 revision = Table(

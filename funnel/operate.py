@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from funnel.flow import holding
+from funnel.flow import holding, resuming
 from funnel.flow.doctor import Around, Finding, Level, evidence, examine, moment
 from funnel.flow.lifting import lift
 from funnel.flow.sweep import assume_sent, resend, unknown_batches
@@ -137,7 +137,7 @@ def pause(funnel: str | None, reason: str) -> None:
 @click.argument("funnel", required=False)
 def resume(funnel: str | None) -> None:
     with _assembled() as runtime:
-        if not holding.resume(runtime.tools.engine, _scope(funnel), runtime.now_ms()):
+        if not resuming.resume(runtime.tools, _scope(funnel), runtime.now_ms()):
             raise click.ClickException(f"Nothing held {funnel or 'all sending'}.")
         with reading(runtime.tools.engine) as connection:
             left = [row.scope for row in holds.listed(connection)]

@@ -11,6 +11,7 @@ from funnel.core.lesson import (
     Block,
     Problem,
     Source,
+    event_link,
     field_problems,
     parse_blocks,
 )
@@ -74,7 +75,7 @@ def _filled(block: Block, snippets: Mapping[str, str]) -> Block:
     if block.kind == "snippet":
         shown = snippets.get(block.argument, "")
     elif block.kind == "event":
-        shown = f"[{block.markdown}]({{{{ read_url }}}})"
+        shown = event_link(block.markdown)
     return Block(block.kind, block.argument, shown, block.line)
 
 

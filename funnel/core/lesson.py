@@ -61,6 +61,16 @@ class Source:
         return tuple(block.argument for block in self.blocks if block.kind == "event")
 
 
+def event_link(words: str) -> str:
+    """What a mail shows of an event: the way to its button, which is on the lesson's page."""
+    return f"[{words}]({{{{ read_url }}}})"
+
+
+def event_label(block: Block) -> str:
+    """The words on the button of an event's block."""
+    return block.markdown.removeprefix("[").partition("](")[0]
+
+
 class Problem(ValueError):
     """What is wrong with a text, and on which line (counted from 1)."""
 

@@ -31,6 +31,7 @@ def routes() -> list[BaseRoute]:
         Route("/c/{token}", view(joining.confirm, nudges=True), methods=BOTH),
         Route("/c/{token}/again", view(joining.confirm_again, nudges=True), methods=POST),
         Route("/r/{token}", view(reader.read), methods=GET),
+        Route("/r/{token}/{event}", view(reader.reach, nudges=True), methods=POST),
         Route("/u/{token}", view(reader.unsubscribe), methods=BOTH),
         Route("/u/{token}/undo", view(reader.undo), methods=POST),
         Route("/u/{token}/delete", view(reader.withdraw), methods=POST),

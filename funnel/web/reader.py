@@ -3,13 +3,13 @@
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from funnel.core import links
 from funnel.core.consent import Standing
 from funnel.core.links import Use
 from funnel.core.sequence import Funnel
-from funnel.flow import course, leaving, reading
+from funnel.flow import course, leaving, reaching, reading
 from funnel.web.visit import Refusal, Visit
 
 
@@ -18,7 +18,14 @@ def read(visit: Visit) -> Response:
     found = reading.lesson_page(visit.tools, _delivery(visit, Use.READ))
     if not found:
         raise HTTPException(404)
-    return visit.page("read", funnel=found.funnel, lesson=found)
+    return visit.page("read", funnel=found.funnel, lesson=found, path=_path(visit, Use.READ))
+
+
+def reach(visit: Visit) -> Response:
+    """The button of an event on a lesson's page. Pressing it twice is once."""
+    if not reaching.reach(visit.tools, _delivery(visit, Use.READ), visit.request.path_params["event"], visit.now_ms):
+        raise Refusal(410, "There is nothing to press any more: these notes have ended, or this one has changed.")
+    return RedirectResponse(_path(visit, Use.READ), 303)
 
 
 def unsubscribe(visit: Visit) -> Response:

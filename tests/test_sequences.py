@@ -22,7 +22,7 @@ def kitchen() -> Funnel:
 
 def test_the_example_uses_the_whole_language(kitchen: Funnel) -> None:
     meet, stove, fridge, table, again = kitchen.patterns["planner"].lessons
-    assert kitchen.schedule == Schedule(1, NIGHT, "continue", "switch")
+    assert kitchen.schedule == Schedule(1, NIGHT, "continue")
     assert meet.timing.at_once
     assert stove.source.events == ("cooked",)
     assert fridge.timing == Timing(2 * DAY_MS, None, frozenset(range(7)), time(10), NIGHT)
@@ -63,7 +63,6 @@ def test_a_funnel_that_says_nothing_has_no_quiet_hours_and_no_cap(kitchen: Funne
         (FUNNEL, '"21:30-07:30"', '"07:30-07:30"', "schedule.quiet", "begins when it ends"),
         (FUNNEL, '"21:30-07:30"', "2130", "schedule.quiet", 'must be like "21:30-07:30", or "none"'),
         (FUNNEL, "daily_cap = 1", "daily_cap = 0", "schedule.daily_cap", "greater than or equal to 1"),
-        (FUNNEL, "daily_cap = 1", 'on_retake = "both"', "schedule.on_retake", "'switch' or 'keep'"),
         (FUNNEL, "daily_cap = 1", 'on_reentry = "again"', "schedule.on_reentry", "'continue' or 'after-all'"),
         (FUNNEL, "daily_cap = 1", "cap = 1", "schedule.cap", "unknown key"),
         # Waits that are no waits, or for ever.

@@ -51,9 +51,6 @@ class ScheduleForm(Form):
     on_reentry: Literal["continue", "after-all"] = Field(
         default="continue", description="Who finished and signs up again gets what is new, or only what is after-all."
     )
-    on_retake: Literal["switch", "keep"] = Field(
-        default="switch", description="Another result ends the running course for its own, or the running one goes on."
-    )
 
 
 class ReviewForm(Form):

@@ -73,14 +73,12 @@ class Schedule:
 
     `daily_cap` is how many mails a person gets on a local day at most, whatever the funnel; None: no limit. `quiet` is
     what lessons have that say nothing themselves. `on_reentry`: whoever finished and signs up again gets what is new
-    ("continue"), or only what is marked after-all ("after-all"). `on_retake`: another result ends the running course
-    for its own ("switch"), or the running one goes on ("keep").
+    ("continue"), or only what is marked after-all ("after-all").
     """
 
     daily_cap: int | None = None
     quiet: tuple[time, time] | None = None
     on_reentry: str = "continue"
-    on_retake: str = "switch"
 
 
 @dataclass(frozen=True)

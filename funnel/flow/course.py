@@ -24,20 +24,13 @@ def enroll(
     pattern: str,
     secondary: str | None,
     now_ms: int,
-    *,
-    chosen: bool = False,
 ) -> None:
-    """Makes `pattern` the subscriber's one live course in this funnel. What was received is not sent again.
-
-    A running course goes on where the funnel keeps it on a retake, unless the reader has `chosen` another one.
-    """
+    """Makes `pattern` the subscriber's one live course in this funnel. What was received is not sent again, nor is what
+    is the same."""
     running = enrollments.live(connection, subscriber.id, funnel.name)
-    if running and running.state == Enrolled.ACTIVE:
-        if running.pattern == pattern:
-            _change_secondary(connection, tools, funnel, running, secondary, now_ms)
-            return
-        if funnel.schedule.on_retake == "keep" and not chosen:
-            return
+    if running and running.pattern == pattern and running.state == Enrolled.ACTIVE:
+        _change_secondary(connection, tools, funnel, running, secondary, now_ms)
+        return
     if running:
         end(connection, running.id, "another course", now_ms)
     again = funnel.schedule.on_reentry == AFTER_ALL_ONLY and _has_finished(connection, subscriber.id, funnel, pattern)
@@ -103,7 +96,7 @@ def choose(tools: Tools, delivery_id: int, pattern: str, now_ms: int) -> Funnel 
         _, funnel = tools.current(connection)[sent.funnel]
         if pattern not in funnel.patterns:
             return None
-        enroll(connection, tools, reader, funnel, pattern, None, now_ms, chosen=True)
+        enroll(connection, tools, reader, funnel, pattern, None, now_ms)
         return funnel
 
 

@@ -49,7 +49,7 @@ def _answer(
     pattern = funnel.patterns.get(running.pattern)
     goal = goal_reached(pattern, {event}) if pattern else None
     if goal and goal.to:
-        enroll(connection, tools, reader, funnel, goal.to, None, now_ms, chosen=True)
+        enroll(connection, tools, reader, funnel, goal.to, None, now_ms)
     elif goal:
         end(connection, running.id, GOAL, now_ms)
     elif "event" in funnel.reads:

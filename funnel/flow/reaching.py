@@ -15,18 +15,19 @@ from funnel.store.tables import Record
 GOAL = "goal reached"
 
 
-def reach(tools: Tools, delivery_id: int, event: str, now_ms: int) -> bool:
+def reach(tools: Tools, delivery_id: int, event: str, now_ms: int) -> bool | None:
     """Records that the reader of a delivery reached `event`, which its lesson offers; pressing twice is once.
 
-    False where there is nothing to reach: another lesson's event, a course that has ended, somebody who left.
+    None where there is no such event; False where nothing is to be reached any more: the course has ended.
     """
     with writing(tools.engine) as connection:
         found = recipient(connection, delivery_id, lock=True)
-        if not found or found[1].state != Standing.ACTIVE or not _offers(connection, tools, found[0], event):
-            return False
+        if not found or not _offers(connection, tools, found[0], event):
+            return None
         sent, reader = found
         running = enrollments.by_id(connection, sent.enrollment_id)
-        if running is None or running.state not in (Enrolled.ACTIVE, Enrolled.FINISHED):
+        gone = running is None or running.state not in (Enrolled.ACTIVE, Enrolled.FINISHED)
+        if running is None or gone or reader.state != Standing.ACTIVE:
             return False
         if reached.add(connection, running.id, reader.id, event, now_ms) and running.state == Enrolled.ACTIVE:
             _, funnel = tools.current(connection)[sent.funnel]

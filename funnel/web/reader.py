@@ -23,7 +23,11 @@ def read(visit: Visit) -> Response:
 
 def reach(visit: Visit) -> Response:
     """The button of an event on a lesson's page. Pressing it twice is once."""
-    if not reaching.reach(visit.tools, _delivery(visit, Use.READ), visit.request.path_params["event"], visit.now_ms):
+    event = visit.request.path_params["event"]
+    known = reaching.reach(visit.tools, _delivery(visit, Use.READ), event, visit.now_ms)
+    if known is None:
+        raise HTTPException(404)
+    if not known:
         raise Refusal(410, "There is nothing to press any more: these notes have ended, or this one has changed.")
     return RedirectResponse(_path(visit, Use.READ), 303)
 

@@ -51,7 +51,7 @@ _SENTENCES = {
     Code.NOT_BEFORE: "not before {value}",
     Code.QUIET: "moved out of the quiet hours {value}",
     Code.CAP: "moved: at most {value} a day",
-    Code.ZONE: "no such time zone: {value} counts",
+    Code.ZONE: "no known time zone: {value} counts",
     Code.SHORT_DAY: "course days are short: local hours do not count",
     Code.HAD: "the reader has had it",
     Code.SAME_AS: "the reader has had {value}, which is the same",

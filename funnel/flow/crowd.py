@@ -1,21 +1,21 @@
 """People in several courses at once: their mails share the days that a cap leaves."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import Connection
 
 from funnel.core.consent import Enrolled
+from funnel.core.sequence import Funnel
 from funnel.flow.tools import Tools
 from funnel.store import enrollments, slots
 
 
 class Crowd:
-    """What is booked for those of some people who are in several courses. Asks nothing where that cannot be."""
+    """What is booked for those of some people who are in several courses. Asked of nobody, it asks nothing."""
 
-    def __init__(self, connection: Connection, tools: Tools, subscriber_ids: Collection[int]) -> None:
+    def __init__(self, connection: Connection, subscriber_ids: Collection[int]) -> None:
         self._connection = connection
-        matters = bool(subscriber_ids) and shares_days(connection, tools)
-        self._slots = slots.of(connection, subscriber_ids) if matters else {}
+        self._slots = slots.of(connection, subscriber_ids) if subscriber_ids else {}
         self._fresh: dict[tuple[int, int], int] = {}
 
     def __contains__(self, subscriber_id: int) -> bool:
@@ -37,10 +37,10 @@ class Crowd:
         slots.put(self._connection, self._fresh)
 
 
-def shares_days(connection: Connection, tools: Tools) -> bool:
+def shares_days(tools: Tools, published: Mapping[str, tuple[str, Funnel]]) -> bool:
     """Whether there is more than one funnel, and a cap on the mails of a day."""
-    funnels = [funnel for _, funnel in tools.current(connection).values()]
-    return tools.real_time and len(funnels) > 1 and any(funnel.schedule.daily_cap for funnel in funnels)
+    capped = any(funnel.schedule.daily_cap for _, funnel in published.values())
+    return tools.real_time and len(published) > 1 and capped
 
 
 def join(connection: Connection, tools: Tools, subscriber_id: int, enrollment_id: int) -> list[int]:
@@ -48,7 +48,7 @@ def join(connection: Connection, tools: Tools, subscriber_id: int, enrollment_id
 
     Returns the others that have not said yet when their next lessons are due.
     """
-    if not shares_days(connection, tools):
+    if not shares_days(tools, tools.current(connection)):
         return []
     live = [each for each in enrollments.all_live(connection, subscriber_id) if each.state == Enrolled.ACTIVE]
     others = [each.id for each in live if each.id != enrollment_id]

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from funnel.core.delivery import State, Unknowns
-from funnel.core.schedule import DAY_MS, HOUR_MS
+from funnel.core.schedule import DAY_MS, HOUR_MS, is_zone
 from funnel.flow import people
 from funnel.flow.sweep import ASSUMED, RESEND, unknown_batches
 from funnel.flow.tools import Tools
@@ -79,6 +79,7 @@ def _books(connection: Connection, tools: Tools, around: Around, now_ms: int) ->
     yield from _holds(connection, now_ms)
     yield _backlog(connection, now_ms)
     yield _lateness(connection, now_ms)
+    yield _zones(connection)
     yield from _unknown(connection, tools, now_ms)
     if tools.unknowns == Unknowns.EVIDENCE:
         yield _webhook(connection, tools, around, now_ms)
@@ -191,6 +192,14 @@ def _lateness(connection: Connection, now_ms: int) -> Finding:
     if shares[1] < PUNCTUAL_SHARE:
         level, do = Level.WARN, "More workers, a higher FUNNEL_RATE, or larger batches."
     return Finding(level, "lateness", f"of {total:,} sent in the last 24 h: {', '.join(parts)}", do)
+
+
+def _zones(connection: Connection) -> Finding:
+    found = figures.zones(connection)
+    people, unknown = sum(found.values()), sum(count for zone, count in found.items() if not is_zone(zone))
+    most = "the newest " if people == figures.ZONES_AT_MOST else ""
+    says = f"{unknown:,} of {most}{people:,} subscribers have no known time zone: their funnel's counts"
+    return Finding(Level.OK, "zones", says)
 
 
 def _unknown(connection: Connection, tools: Tools, now_ms: int) -> Iterator[Finding]:

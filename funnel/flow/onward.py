@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from funnel.core.progress import Reader, step_after
 from funnel.core.sequence import Funnel
 from funnel.flow.course import go_on
-from funnel.flow.crowd import Crowd
+from funnel.flow.crowd import Crowd, shares_days
 from funnel.flow.tools import Tools
 from funnel.store import enrollments, revisions
 from funnel.store.tables import Record
@@ -18,11 +18,12 @@ _alike = attrgetter("lesson_id", "pattern", "secondary", "pace", "zone")  # whoe
 
 def follow_up(connection: Connection, tools: Tools, name: str, rows: list[Record], now_ms: int) -> None:
     """The next due row of each reader, without reading anybody anew; whoever is not so simple is looked at closely."""
-    _, funnel = tools.current(connection)[name]
+    published = tools.current(connection)
+    _, funnel = published[name]
     ids = revisions.lesson_ids(connection, name)
     keys = {id_: key for key, id_ in ids.items()}
     ends = {ids[pattern.lessons[-1].key] for pattern in funnel.patterns.values()}
-    crowd = Crowd(connection, tools, {row.subscriber_id for row in rows})
+    crowd = Crowd(connection, {row.subscriber_id for row in rows} if shares_days(tools, published) else ())
     steps: dict[tuple[object, ...], tuple[int, int] | None] = {}
     simple, last, other = [], [], []
     for row in rows:

@@ -35,9 +35,10 @@ class Facts:
     def __init__(
         self, connection: Connection, tools: Tools, funnel: Funnel, subscriber_ids: Collection[int], now_ms: int
     ) -> None:
-        self.crowd = Crowd(connection, tools, subscriber_ids)
+        shared = shares_days(tools, tools.current(connection))
+        self.crowd = Crowd(connection, subscriber_ids if shared else ())
         self.lesson_ids = revisions.lesson_ids(connection, funnel.name)
-        everywhere = revisions.lessons(connection) if shares_days(connection, tools) else self.lesson_ids.values()
+        everywhere = revisions.lessons(connection) if shared else self.lesson_ids.values()
         self.had: dict[int, set[str]] = defaultdict(set)
         self.last_ms: dict[int, int] = {}
         self.under_way: set[int] = set()

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, case, func, literal_column, or_, select
 
 from funnel.core.delivery import State
-from funnel.store.tables import Record, batch, due, event, poll, subscriber_key, suppression
+from funnel.store.tables import Record, batch, due, event, poll, subscriber, subscriber_key, suppression
 
 DUE_AT_MOST = 100_000
 SETTLED_AT_MOST = 100_000
 EVENTS_AT_MOST = 100_000
 NEWEST_EVENTS = 1_000
 SUPPRESSED_AT_MOST = 1_000_000
+ZONES_AT_MOST = 100_000
 OPEN = (State.PLANNED, State.STARTED, State.UNKNOWN)
 
 
@@ -126,3 +127,10 @@ def ends_of_keys(connection: Connection) -> set[int]:
     """The first and the last subscriber who has a key."""
     id_ = subscriber_key.c.subscriber_id
     return {found for end in (func.min(id_), func.max(id_)) if (found := connection.scalar(select(end))) is not None}
+
+
+def zones(connection: Connection) -> dict[str, int]:
+    """Time zone → how many of the newest subscribers live by it; at most ZONES_AT_MOST are looked at."""
+    newest = select(subscriber.c.zone).order_by(subscriber.c.id.desc()).limit(ZONES_AT_MOST).subquery()
+    rows = connection.execute(select(newest.c.zone, func.count().label("people")).group_by(newest.c.zone))
+    return {row.zone: row.people for row in rows}

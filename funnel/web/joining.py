@@ -66,7 +66,7 @@ def _sign_up(visit: Visit, kept: Kept, pattern: str) -> Response:
         first_name=first_name,
         pattern=pattern,
         secondary=chosen_secondary(visit, pattern),
-        zone=offered if is_zone(offered) else visit.funnel.timezone,
+        zone=offered if is_zone(offered) else "",
         locale=visit.funnel.locale,
     )
     revision_id = kept.revision_id if visit.seen is not visit.funnel else visit.fresh().revision_id

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from funnel.core.delivery import State
-from funnel.core.schedule import DAY_MS, HOUR_MS
+from funnel.core.schedule import DAY_MS, HOUR_MS, is_zone
 from funnel.store import figures, holds
 from funnel.store.db import reading
 from funnel.store.tables import Record
@@ -58,6 +58,11 @@ def _families(visit: Visit) -> Iterator[Metric]:
             f"Addresses that are not mailed, by reason; {figures.SUPPRESSED_AT_MOST:,} are counted at most.",
             [({"reason": reason}, count) for reason, count in figures.suppressions(connection).items()],
         )
+        unknown = sum(people for zone, people in figures.zones(connection).items() if not is_zone(zone))
+        help_ = (
+            f"Of the newest {figures.ZONES_AT_MOST:,} subscribers: by the funnel's time zone, for want of a known one."
+        )
+        yield _family("funnel_unknown_zone_subscribers", help_, [({}, unknown)])
     age_ms = redis_state(visit)["tick_age_ms"]
     ticked: Samples = [({}, age_ms / 1000)] if isinstance(age_ms, int) else []
     yield _family("funnel_worker_last_tick_age_seconds", "Since a worker last ticked; absent if Redis is.", ticked)

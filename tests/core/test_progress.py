@@ -94,7 +94,7 @@ def test_a_step_tells_what_was_passed_over_and_what_made_its_moment() -> None:
     assert [str(reason) for reason in step.reasons] == [
         "a is passed over: the reader has had it",
         "b is passed over: only if secondary is improviser",
-        "no such time zone: Europe/Berlin counts",
+        "no known time zone: Europe/Berlin counts",
         "6 hours after the lesson before it",
         "moved out of the quiet hours 18:00-08:00",
         "moved: at most 1 a day",

@@ -10,10 +10,12 @@ import pytest
 from sqlalchemy import event
 
 from funnel.flow import course, holding, leaving, moving, reaching
+from funnel.flow.doctor import _zones
 from funnel.flow.onward import follow_up
 from funnel.flow.resuming import put_off_late, resume
 from funnel.flow.tools import Tools
-from funnel.store.db import writing
+from funnel.store import figures
+from funnel.store.db import reading, writing
 from funnel.store.tables import Record, due, enrollment, reached, slot
 from tests.conftest import Clock
 from tests.flow.kitchen import Kitchen
@@ -223,6 +225,18 @@ def test_whoever_moves_reads_in_the_morning_of_the_new_place(kitchen: Kitchen, c
     kitchen.days(3)
     assert clocks(kitchen, zone=NEW_YORK) == ["a Sun 07:00", "b Mon 08:30", "c Tue 08:30"]
     assert kitchen.people()[0].zone == NEW_YORK
+
+
+@pytest.mark.parametrize("zone", ["", "Mars/Olympus"])
+def test_whoever_has_no_known_zone_lives_by_the_funnels_and_is_counted(kitchen: Kitchen, zone: str) -> None:
+    kitchen.write(FIRST, f"b | {DAILY}")
+    kitchen.enter(ALICE, zone=zone)
+    kitchen.enter(BOB, zone=NEW_YORK)
+    kitchen.days(2)
+    assert clocks(kitchen) == ["a Sun 13:00", "b Mon 08:30"]
+    with reading(kitchen.tools.engine) as connection:
+        assert figures.zones(connection) == {zone: 1, NEW_YORK: 1}
+        assert _zones(connection).says == "1 of 2 subscribers have no known time zone: their funnel's counts"
 
 
 def test_moving_while_a_lesson_is_on_its_way_changes_the_one_behind_it(kitchen: Kitchen, clock: Clock) -> None:

@@ -98,9 +98,9 @@ def test_a_name_shows_in_the_form_as_it_was_typed(ready: Site) -> None:
     ["", "Mars/Olympus", "../../etc/passwd", "/etc/passwd", "Europe", "Europe/", "a" * 2000, "Europe//Berlin", "..",
      "Europe/__init__.py", "tzdata.zi", "UTC\n", "é", "Europe/./Berlin", "-1", "%s"],
 )  # fmt: skip
-def test_a_zone_that_is_none_gives_way_to_the_funnels_own(ready: Site, zone: str) -> None:
+def test_a_zone_that_is_none_is_not_kept_so_that_the_funnels_own_counts(ready: Site, zone: str) -> None:
     ready.land(ready.sign_up(f"reader{abs(hash(zone))}@example.org", zone=zone))
-    assert ready.world.rows(subscriber)[-1].zone == ready.funnel.timezone
+    assert ready.world.rows(subscriber)[-1].zone == ""
 
 
 def test_the_browsers_zone_is_taken(ready: Site) -> None:

@@ -94,3 +94,10 @@ def test_every_field_and_block_of_a_lesson_is_explained() -> None:
         assert f"{{{{ {field}" in CONTENT
     for field in EDUCATOR_FIELDS:
         assert field in CONTENT or f"`…_{field.removeprefix('educator_')}`" in CONTENT
+
+
+def test_the_sequence_in_the_readme_is_that_of_the_example() -> None:
+    shown = README.split("   ```toml\n", 1)[1].split("   ```", 1)[0]
+    known = tomllib.loads(shown)
+    example = tomllib.loads((ROOT / "tests/example/sequences/kitchen/planner.toml").read_text("utf-8"))
+    assert known == {key: example[key] for key in ("lessons", "goals")}

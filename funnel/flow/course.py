@@ -37,13 +37,18 @@ def enroll(
     added = enrollments.add(connection, subscriber.id, funnel.name, pattern, secondary, now_ms)
     if again:
         enrollments.set_states(connection, [added], Enrolled.ACTIVE, AFTER_ALL, now_ms)
-    for other in crowd.join(connection, tools, subscriber.id, added):
-        found = enrollments.by_id(connection, other)
-        if found:
-            replace_due(connection, tools, tools.current(connection)[found.funnel][1], [other], now_ms)
+    meet_others(connection, tools, subscriber.id, added, now_ms)
     entered = enrollments.by_id(connection, added)
     assert entered is not None
     schedule_next(connection, tools, funnel, [(entered, subscriber.zone)], now_ms)
+
+
+def meet_others(connection: Connection, tools: Tools, subscriber_id: int, enrollment_id: int, now_ms: int) -> None:
+    """A course begins, or begins again: from now on it shares the days with the reader's others."""
+    for other in crowd.join(connection, tools, subscriber_id, enrollment_id):
+        found = enrollments.by_id(connection, other)
+        if found:
+            replace_due(connection, tools, tools.current(connection)[found.funnel][1], [other], now_ms)
 
 
 def _change_secondary(

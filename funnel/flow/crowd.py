@@ -19,7 +19,7 @@ class Crowd:
         self._fresh: dict[tuple[int, int], int] = {}
 
     def __contains__(self, subscriber_id: int) -> bool:
-        return subscriber_id in self._slots
+        return len(self._slots.get(subscriber_id, ())) > 1
 
     def others(self, subscriber_id: int, enrollment_id: int) -> Iterable[int]:
         """When the lessons of this person's other courses are due."""
@@ -28,9 +28,14 @@ class Crowd:
 
     def book(self, subscriber_id: int, enrollment_id: int, due_ms: int) -> None:
         """Takes a moment for a course; whoever has only one needs none."""
-        if subscriber_id in self._slots:
+        if subscriber_id in self:
             self._slots[subscriber_id][enrollment_id] = due_ms
             self._fresh[subscriber_id, enrollment_id] = due_ms
+
+    def leave(self, subscriber_id: int, enrollment_id: int) -> None:
+        """A course is over."""
+        if subscriber_id in self:
+            slots.close(self._connection, enrollment_id)
 
     def keep(self) -> None:
         """Writes what was booked."""

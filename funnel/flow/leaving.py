@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from funnel.core.consent import Action, Enrolled, Purpose, Standing, Suppressed, is_overtaken, standing_after
-from funnel.flow.course import end, recipient, schedule_next
+from funnel.flow.course import end, meet_others, recipient, schedule_next
 from funnel.flow.tools import Tools
 from funnel.store import deliveries, enrollments, signups, subscribers
 from funnel.store.db import writing
@@ -77,6 +77,7 @@ def undo_unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
             enrollments.move(connection, stopped.id, Enrolled.ACTIVE, None, now_ms)
             again = enrollments.by_id(connection, stopped.id)
             assert again is not None
+            meet_others(connection, tools, reader.id, stopped.id, now_ms)
             _, funnel = tools.current(connection)[stopped.funnel]
             schedule_next(connection, tools, funnel, [(again, reader.zone)], now_ms)
         return True

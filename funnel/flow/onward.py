@@ -34,9 +34,11 @@ def follow_up(connection: Connection, tools: Tools, name: str, rows: list[Record
             step = step_after(funnel, reader, keys[lesson_id], now_ms, tools.day_ms)
             steps[alike] = (step.due_ms, ids[step.lesson.key]) if step else None
         found = steps[alike]
-        if row.lesson_id in ends:
+        if row.subscriber_id in crowd:
+            other.append(row)
+        elif row.lesson_id in ends:
             last.append(row)
-        elif found is None or row.subscriber_id in crowd:
+        elif found is None:
             other.append(row)
         else:
             simple.append((row, (row.enrollment_id, *found, row.turn)))

@@ -82,6 +82,7 @@ def place(
         step = step_of(funnel, reader, facts.had[enrollment.subscriber_id], from_ms, tools.day_ms)
         if step is None:
             finished.append(enrollment.id)
+            facts.crowd.leave(enrollment.subscriber_id, enrollment.id)
             continue
         due_ms = step.due_ms
         if tools.real_time and from_ms < now_ms:

@@ -33,8 +33,8 @@ def resume(tools: Tools, scope: str, now_ms: int) -> bool:
 def put_off_late(tools: Tools, name: str, now_ms: int, at_once: int = ROWS_AT_ONCE) -> int:
     """Puts off what is late in a funnel to the next moment that its readers' clocks allow. Returns how many.
 
-    A reader has one due row in a funnel, so nobody gets two lessons of it. To be called while nothing of the funnel is
-    planned: it is held, or nobody works.
+    A reader has one due row in a funnel, so nobody gets two lessons of it. Reads everything that is late: for a resume,
+    and for a worker that begins, not for every tick.
     """
     if not tools.real_time:
         return 0

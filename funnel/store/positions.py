@@ -58,12 +58,16 @@ def begin_turns(connection: Connection, enrollment_ids: Collection[int], now_ms:
 def late(
     connection: Connection, lesson_ids: Collection[int], before_ms: int, after: Place, limit: int
 ) -> Sequence[Record]:
-    """Up to `limit` due rows of these lessons from before `before_ms` and behind `after`, with the readers' zones."""
+    """Up to `limit` due rows of these lessons from before `before_ms` and behind `after`, with the readers' zones.
+
+    Whoever plans meanwhile leaves them alone until the transaction ends, and what is being planned is not among them.
+    """
     key = (due.c.due_ms, due.c.enrollment_id, due.c.turn)
     joined = due.join(subscriber, subscriber.c.id == due.c.subscriber_id)
     found = select(due, subscriber.c.zone).select_from(joined)
     theirs = among(connection, due.c.lesson_id, lesson_ids), due.c.due_ms < before_ms, tuple_(*key) > tuple_(*after)
-    return connection.execute(found.where(*theirs).order_by(*key).limit(limit)).all()
+    found = found.where(*theirs).order_by(*key).limit(limit)
+    return connection.execute(found.with_for_update(of=due, skip_locked=True)).all()
 
 
 def put_off(connection: Connection, moved: Sequence[tuple[Record, int]]) -> None:

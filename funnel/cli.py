@@ -8,10 +8,9 @@ from pathlib import Path
 import click
 import structlog
 
-from funnel import balance, content, leash
+from funnel import balance, content, foresee, leash, operate
 from funnel.flow.publish import publish
 from funnel.keyring import KeyringError
-from funnel.operate import COMMANDS
 from funnel.runtime import Runtime, assemble, service_mails, settle_down
 from funnel.settings import Settings, SettingsError, load
 from funnel.store.db import migrate
@@ -38,7 +37,7 @@ def main() -> None:
     )
 
 
-for _command in COMMANDS:
+for _command in (*operate.COMMANDS, *foresee.COMMANDS):
     main.add_command(_command)
 
 

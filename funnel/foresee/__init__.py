@@ -1,0 +1,6 @@
+"""The commands that look ahead, and the one that looks back."""
+
+from funnel.foresee.outlook import forecast_command
+from funnel.foresee.simulation import simulate_command
+
+COMMANDS = (simulate_command, forecast_command)

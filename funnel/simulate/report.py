@@ -1,0 +1,97 @@
+"""A simulation, from inventing its people to what it found."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from funnel.core.lesson import Source
+from funnel.core.schedule import DAY_MS, HOUR_MS
+from funnel.core.sequence import Funnel
+from funnel.mail.compile import Layouts
+from funnel.simulate.cohort import Person, invent
+from funnel.simulate.judge import Breach, Promise, arrivals, judge, stranded
+from funnel.simulate.world import World, world
+from funnel.store import cohort, holds
+from funnel.store.db import reading
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who is invented: how many, signing up from `start_ms` on within `over_ms`; and how long the clock runs."""
+
+    people: int
+    days: int
+    start_ms: int
+    over_ms: int
+    seed: int
+    funnel: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """`hours`: epoch milliseconds of an hour's beginning → lessons sent in it. `courses`: state → how many."""
+
+    lessons: int
+    hours: Mapping[int, int]
+    courses: Mapping[str, int]
+    breaches: Sequence[Breach]
+
+    @property
+    def peak(self) -> tuple[int, int]:
+        """The fullest hour's beginning, and how many lessons were sent in it."""
+        return max(self.hours.items(), key=lambda each: each[1], default=(0, 0))
+
+    @property
+    def broken(self) -> dict[Promise, list[Breach]]:
+        """Promise → how it was broken, for those that were."""
+        found: dict[Promise, list[Breach]] = {}
+        for breach in self.breaches:
+            found.setdefault(breach.promise, []).append(breach)
+        return found
+
+
+def simulate(
+    root: Path, layouts: Layouts, notices: Mapping[str, Source], plan: Plan, show: Callable[[int], object]
+) -> Report:
+    """Runs a cohort through the content below `root`; `show` hears of the clock.
+
+    Raises ContentError with the content's problems, and LookupError when it has no funnel of the plan's name.
+    """
+    with world(root, layouts, notices, plan.start_ms) as lived:
+        funnels = {name: funnel for name, (_, funnel) in lived.current.items() if plan.funnel in (None, name)}
+        if not funnels:
+            raise LookupError(", ".join(sorted(lived.current)))
+        people = invent(list(funnels.values()), plan.people, plan.start_ms, plan.over_ms, plan.seed)
+        lived.live(people, plan.start_ms + plan.days * DAY_MS, show)
+        hours = Counter(mail.at_ms - mail.at_ms % HOUR_MS for mail in lived.post.mails)
+        with reading(lived.tools.engine) as connection:
+            courses = cohort.count_by_state(connection)
+        breaches = [*_mailed(lived, funnels, people), *_left(lived)]
+        return Report(len(lived.post.mails), dict(sorted(hours.items())), courses, breaches)
+
+
+def _mailed(lived: World, funnels: Mapping[str, Funnel], people: Sequence[Person]) -> Iterator[Breach]:
+    """What is wrong with what came, by the letterboxes: whose it was is read off the mail, not off our books."""
+    with reading(lived.tools.engine) as connection:
+        lessons = cohort.lesson_keys(connection)
+    boxes: dict[str, list[tuple[int, str]]] = {}
+    for mail in lived.post.mails:
+        boxes.setdefault(mail.address, []).append((mail.at_ms, lessons[mail.delivery_id]))
+    for person in people:
+        yield from judge(arrivals(funnels[person.funnel], person, boxes.get(person.address, ())))
+
+
+def _left(lived: World) -> Iterator[Breach]:
+    """What is wrong with what the clock's end finds in the database."""
+    with reading(lived.tools.engine) as connection:
+        yield from stranded(cohort.misplaced(connection))
+        for row in cohort.unsent(connection):
+            says = f"{row.key} was not sent: {row.reason}"
+            yield Breach(Promise.SENT, says, row.enrollment_id, row.key)
+        for person in cohort.overdue(connection, lived.now_ms):
+            yield Breach(Promise.PUNCTUAL, "a lesson has been due and was not planned", person)
+        for row in holds.listed(connection):
+            yield Breach(Promise.HELD, f"{row.scope}: {row.reason}", at_ms=row.since_ms)
+    for fault in lived.faults:
+        yield Breach(Promise.BUILT, f"a batch could not be built ({fault})")

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "up": {"leash", "settings"},
     "meters": {"core"},
     "simulate": {"core", "flow", "keyring", "mail", "simulate", "store"},
-    "foresee": {"core", "flow", "foresee", "mail", "operate", "runtime", "settings", "simulate"},
+    "foresee": {"content", "core", "flow", "foresee", "mail", "operate", "runtime", "settings", "simulate", "store"},
     "operate": {"flow", "keyring", "mail", "runtime", "settings", "store"},
     "cli": {
         *("balance", "content", "flow", "foresee", "keyring", "leash", "operate", "runtime", "settings", "store"),

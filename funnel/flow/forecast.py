@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from sqlalchemy import Connection
 
-from funnel.core.progress import Reader, next_step
-from funnel.core.schedule import DAY_MS, HOUR_MS
-from funnel.core.sequence import Funnel
+from funnel.core.calendar import steps
+from funnel.core.progress import Reader
+from funnel.core.schedule import HOUR_MS
 from funnel.flow.tools import Tools
 from funnel.store import enrollments, forecasts, holds, revisions
 from funnel.store.db import reading
@@ -82,11 +83,12 @@ def _project(connection: Connection, tools: Tools, now_ms: int, until_ms: int) -
             had = _had(connection, name, {row.subscriber_id for row in theirs})
             for row in theirs:
                 before = {*had.get(row.subscriber_id, ()), row.lesson_key}
-                reader = Reader(row.pattern, row.secondary, row.pace, row.zone)
-                alike = (name, reader, frozenset(before), row.due_ms)
+                whose = (row.pattern, row.secondary, row.pace, row.zone, row.locale)
+                alike = (name, *whose, frozenset(before), row.due_ms)
                 if alike not in known:
-                    from_ms = max(row.due_ms, now_ms)
-                    known[alike] = list(_following(funnel, reader, before, from_ms, until_ms, tools.day_ms))
+                    following = steps(funnel, Reader(*whose), before, max(row.due_ms, now_ms), tools.day_ms)
+                    moments = takewhile(until_ms.__ge__, (step.due_ms for step in following))
+                    known[alike] = [at_ms - at_ms % HOUR_MS for at_ms in moments]
                 found[name].update(known[alike])
     return found
 
@@ -105,14 +107,3 @@ def _positions(connection: Connection, until_ms: int) -> Iterator[Sequence[Recor
     while rows := forecasts.positions(connection, until_ms, after, ROWS_AT_ONCE):
         yield rows
         after = (rows[-1].due_ms, rows[-1].enrollment_id, rows[-1].turn)
-
-
-def _following(
-    funnel: Funnel, reader: Reader, had: set[str], from_ms: int, until_ms: int, day_ms: int = DAY_MS
-) -> Iterator[int]:
-    """The hours in which the lessons after `had` are due, by `until_ms`."""
-    given = set(had)
-    while (step := next_step(funnel, reader, given, from_ms, day_ms)) and step.due_ms <= until_ms:
-        yield step.due_ms - step.due_ms % HOUR_MS
-        given.add(step.lesson.key)
-        from_ms = step.due_ms

@@ -12,9 +12,8 @@ from click.testing import CliRunner, Result
 
 from funnel.cli import main
 from tests.conftest import NAME, ROOT
-from tests.example.kitchen import EXAMPLE, PLANNER
 
-STOVE = 'wait = "1 day"\nat = "08:30"\ndays = ["mon", "tue", "wed", "thu", "fri"]'
+FREEZE = f"sequences/{NAME}/freeze.toml"
 Typed = Callable[..., Result]
 
 
@@ -32,14 +31,17 @@ def typed(tmp_path: Path) -> Any:
     structlog.reset_defaults()
 
 
-def kitchen(folder: Path, stove: str) -> Path:
-    """The example funnel, its second lesson scheduled otherwise."""
+def rescheduled(folder: Path, key: str, timing: str) -> Path:
+    """The shipped funnel, one lesson scheduled otherwise."""
     copy = folder / "content"
-    shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    path = copy / PLANNER
-    written = path.read_text()
-    assert STOVE in written, "the example has changed: this test breaks nothing"
-    path.write_text(written.replace(STOVE, stove))
+    for part in ("sequences", "emails"):
+        shutil.copytree(ROOT / part, copy / part)
+    path = copy / FREEZE
+    head, found, rest = path.read_text().partition(f'key = "{key}"')
+    assert found, "the funnel has changed: this test breaks nothing"
+    email, *others = rest.split("\n[[lessons]]")
+    email = next(line for line in email.splitlines() if line.startswith("email"))
+    path.write_text("\n".join([head + found, email, timing, *(f"\n[[lessons]]{each}" for each in others)]))
     return copy
 
 
@@ -60,18 +62,14 @@ def test_what_is_found_is_printed_for_people_too(typed: Typed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stove", "broken"),
+    ("key", "timing", "broken"),
     [
-        ('wait = "1 day"\nat = "03:00"', "nobody is mailed at night"),
-        ('wait = "1 day"\nat = "09:00"\n\n[[lessons]]\nkey = "planner-again"\nemail = "planner/03-again.md"\n'
-         'wait = "0 days"\nat = "18:00"', "nobody gets two lessons on one day"),
+        ("freeze-sign", 'wait = "1 day"\nat = "03:00"', "nobody is mailed at night"),
+        ("freeze-before", 'wait = "2 hours"', "nobody gets two lessons on one day"),
     ],
-)  # fmt: skip
-def test_a_bad_schedule_is_found(typed: Typed, tmp_path: Path, stove: str, broken: str) -> None:
-    content = kitchen(tmp_path, stove)
-    if "planner-again" in stove:
-        mails = content / "emails/kitchen/planner"
-        shutil.copy(mails / "02-stove.md", mails / "03-again.md")
+)
+def test_a_bad_schedule_is_found(typed: Typed, tmp_path: Path, key: str, timing: str, broken: str) -> None:
+    content = rescheduled(tmp_path, key, timing)
     found = typed("simulate --people 40 --days 4 --over 4 --json", content)
     told = json.loads(found.stdout)
     assert (found.exit_code, told["ok"]) == (1, False)
@@ -81,8 +79,8 @@ def test_a_bad_schedule_is_found(typed: Typed, tmp_path: Path, stove: str, broke
 
 
 def test_content_that_cannot_be_read_is_no_broken_promise_but_a_problem(typed: Typed, tmp_path: Path) -> None:
-    found = typed("simulate --people 1 --days 1", kitchen(tmp_path, 'wait = "soon"'))
-    assert (found.exit_code, PLANNER in found.stderr) == (1, True)
+    found = typed("simulate --people 1 --days 1", rescheduled(tmp_path, "freeze-sign", 'wait = "soon"'))
+    assert (found.exit_code, FREEZE in found.stderr) == (1, True)
 
 
 def test_a_funnel_that_is_not_there_is_told(typed: Typed) -> None:

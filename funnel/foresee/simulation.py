@@ -98,7 +98,7 @@ def _print(plan: Plan, report: Report) -> None:
     for promise, found in report.broken.items():
         say(f"\nBroken {len(found):,} times: {promise}", "bold red")
         for breach in found[:SHOWN]:
-            who = "" if breach.person is None else f"reader {breach.person}: "
+            who = "" if breach.reader is None else f"reader {breach.reader}: "
             say(f"  {who}{breach.says}")
         if len(found) > SHOWN:
             say(f"  and {len(found) - SHOWN:,} more; --json lists them all")

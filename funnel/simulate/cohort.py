@@ -4,12 +4,16 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from funnel.core.schedule import PACES
+from funnel.core.schedule import DAY_MS, PACES
 from funnel.core.sequence import Funnel
 
 GRID_MS = 5 * 60_000  # sign-ups fall on these: fewer moments, and every hour of the day is among them
-LATE_BIRDS = 0.2  # of all, at each pace but the one that is written
-SECONDARY = 0.5  # of all have one
+OWN_PACE = 0.2  # of all have another pace than the one that is written
+SECONDARY = 0.5  # … a second pattern
+LEAVING = 0.04  # … unsubscribe on the way
+SWITCHING = 0.04  # … choose another course on the way
+BOTH = 0.2  # … enter a second funnel, where there is one
+LATER_MS = 3 * DAY_MS  # … some time after the first
 
 # Weights roughly as people live; the strange ones are what a schedule breaks at: half and quarter hours, the far side
 # of the date line, a clock change of half an hour or of two, none at all, a zone that is none.
@@ -52,45 +56,62 @@ ZONES: Mapping[str, int] = {
 
 
 @dataclass(frozen=True)
-class Person:
-    """Somebody invented, who confirms at `joined_ms`. The number is that of their subscriber and enrollment."""
+class Act:
+    """What a reader does once they have had `after` lessons: chooses another pattern's course, or (None) leaves."""
+
+    after: int
+    pattern: str | None
+
+
+@dataclass(frozen=True)
+class Course:
+    """One reader's course, confirmed at `joined_ms`."""
 
     number: int
+    zone: str
     funnel: str
     pattern: str
     secondary: str | None
     pace: str
-    zone: str
     joined_ms: int
+    act: Act | None = None
 
     @property
     def address(self) -> str:
         return f"reader{self.number}@example.org"
 
 
-def invent(funnels: Sequence[Funnel], people: int, start_ms: int, over_ms: int, seed: int) -> list[Person]:
-    """`people` who confirm within `over_ms` after `start_ms`, in that order. The same seed, the same people."""
+def invent(funnels: Sequence[Funnel], people: int, start_ms: int, over_ms: int, seed: int) -> list[Course]:
+    """The courses of `people` who first confirm within `over_ms` after `start_ms`, in that order. The same seed, the
+    same people."""
     chance = random.Random(seed)  # noqa: S311 -- nothing secret
     zones = chance.choices(list(ZONES), list(ZONES.values()), k=people)
-    moments = sorted(start_ms + chance.randrange(max(over_ms, GRID_MS)) // GRID_MS * GRID_MS for _ in range(people))
-    return [
-        _person(chance, number, chance.choice(funnels), zone, joined_ms)
-        for number, (zone, joined_ms) in enumerate(zip(zones, moments, strict=True), 1)
-    ]
+    moments = sorted(start_ms + _on_grid(chance, max(over_ms, GRID_MS)) for _ in range(people))
+    courses = []
+    for number, (zone, joined_ms) in enumerate(zip(zones, moments, strict=True), 1):
+        first, *others = chance.sample(funnels, len(funnels))
+        courses.append(_course(chance, number, zone, first, joined_ms))
+        if others and chance.random() < BOTH:
+            courses.append(_course(chance, number, zone, others[0], joined_ms + _on_grid(chance, LATER_MS)))
+    return sorted(courses, key=lambda each: each.joined_ms)
 
 
-def _person(chance: random.Random, number: int, funnel: Funnel, zone: str, joined_ms: int) -> Person:
+def _course(chance: random.Random, number: int, zone: str, funnel: Funnel, joined_ms: int) -> Course:
     pattern = chance.choice(list(funnel.patterns))
     others = [key for key in funnel.patterns if key != pattern]
-    secondary = chance.choice(others) if others and chance.random() < SECONDARY else None
+    secondary = chance.choice(others) if chance.random() < SECONDARY else None
     written, *paces = PACES
-    pace = chance.choice(paces) if chance.random() < LATE_BIRDS else written
-    return Person(number, funnel.name, pattern, secondary, pace, zone, joined_ms)
+    pace = chance.choice(paces) if chance.random() < OWN_PACE else written
+    act = _act(chance, len(funnel.patterns[pattern].lessons), others)
+    return Course(number, zone, funnel.name, pattern, secondary, pace, joined_ms, act)
 
 
-def sign_ups(people: Sequence[Person]) -> dict[int, list[Person]]:
-    """Moment → who confirms then, in order."""
-    found: dict[int, list[Person]] = {}
-    for person in people:
-        found.setdefault(person.joined_ms, []).append(person)
-    return found
+def _act(chance: random.Random, lessons: int, others: Sequence[str]) -> Act | None:
+    draw, after = chance.random(), chance.randint(1, lessons)
+    if draw < LEAVING:
+        return Act(after, None)
+    return Act(after, chance.choice(others)) if draw < LEAVING + SWITCHING else None
+
+
+def _on_grid(chance: random.Random, within_ms: int) -> int:
+    return chance.randrange(within_ms) // GRID_MS * GRID_MS

@@ -1,27 +1,28 @@
 """What was promised to every reader, held against what came through their letterboxes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import date, datetime, time
 from enum import StrEnum
-from itertools import pairwise
 
-from funnel.core.schedule import zone_of
-from funnel.core.sequence import Funnel, Lesson
-from funnel.simulate.cohort import Person
+from funnel.core.calendar import wall, zone_for
+from funnel.core.sequence import Funnel, Lesson, Pattern
+from funnel.simulate.world import Departure
 
 NIGHT = (time(22), time(6))
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Promise(StrEnum):
     """What nobody may ever find broken."""
 
     NIGHT = "nobody is mailed at night"
-    DAY = "nobody gets two lessons on one day"
+    QUIET = "nobody is mailed in quiet hours"
+    DAY = "nobody gets more lessons on a day than they should"
     WEEKDAY = "lessons come on their weekdays only"
     ORDER = "lessons come in order"
     ONCE = "no lesson comes twice"
+    LEFT = "nobody is mailed what they left"
     STRANDED = "nobody is stranded"
     PUNCTUAL = "nothing that is due is left lying"
     SENT = "every lesson that is planned is sent"
@@ -31,11 +32,11 @@ class Promise(StrEnum):
 
 @dataclass(frozen=True)
 class Breach:
-    """One promise broken: to whom, if to somebody, by which lesson, when (epoch milliseconds), and how."""
+    """One promise broken: to which reader, if to one, by which lesson, when (epoch milliseconds), and how."""
 
     promise: Promise
     says: str
-    person: int | None = None
+    reader: int | None = None
     lesson: str | None = None
     at_ms: int | None = None
 
@@ -44,63 +45,89 @@ class Breach:
 class Arrival:
     """A lesson in somebody's letterbox, at their own time."""
 
-    person: Person
-    place: int  # in the sequence, from 0
+    reader: int
+    funnel: Funnel
+    pattern: Pattern
     lesson: Lesson
     at_ms: int
     local: datetime
 
     @property
+    def place(self) -> int:
+        """In its sequence, from 0."""
+        return self.pattern.lessons.index(self.lesson)
+
+    @property
     def is_answer(self) -> bool:
         """Whether it answers the reader's own act: it comes when they act, whatever the hour."""
-        return not self.lesson.timing.wait_ms and self.lesson.timing.at is None
+        return self.lesson.timing.at_once and self.lesson.until is None
 
 
-def arrivals(funnel: Funnel, person: Person, mails: Iterable[tuple[int, str]]) -> list[Arrival]:
-    """A reader's mails, as (epoch milliseconds, lesson key), in order of coming."""
-    zone = zone_of(person.zone) or zone_of(funnel.timezone) or UTC
-    found = []
-    for at_ms, key in sorted(mails):
-        named = funnel.lesson(key)
-        assert named is not None, "only this revision was ever published"
-        pattern, lesson = named
-        local = (_EPOCH + timedelta(milliseconds=at_ms)).astimezone(zone)
-        found.append(Arrival(person, pattern.lessons.index(lesson), lesson, at_ms, local))
-    return found
+def arrival(funnel: Funnel, lesson: str, reader: int, zone: str, at_ms: int) -> Arrival:
+    """A lesson as it came. Its funnel's revision is the only one that there ever was."""
+    named = funnel.lesson(lesson)
+    assert named is not None, "only this revision was ever published"
+    return Arrival(reader, funnel, *named, at_ms, wall(at_ms, zone_for(funnel, zone)))
 
 
-def judge(came: Sequence[Arrival]) -> Iterator[Breach]:
-    """What is wrong with what one reader got, in order of coming."""
+def judge(came: Sequence[Arrival], left: Sequence[Departure]) -> Iterator[Breach]:
+    """What is wrong with what one reader got, in order of coming; `left` is what they left."""
     for each in came:
-        if not each.is_answer and _is_night(each.local.time()):
-            yield _breach(Promise.NIGHT, each, "in the night")
-        if each.local.weekday() not in each.lesson.timing.days:
-            yield _breach(Promise.WEEKDAY, each, "on a day that the lesson does not name")
-    keys = [each.lesson.key for each in came]
-    for number, each in enumerate(came):
-        if each.lesson.key in keys[:number]:
+        yield from _hours(each)
+        if any(_was_left(each, departure) for departure in left):
+            yield _breach(Promise.LEFT, each, "after the reader had left it")
+    yield from _sequence(came)
+    yield from _days([each for each in came if not each.is_answer])
+
+
+def _hours(each: Arrival) -> Iterator[Breach]:
+    clock, timing = each.local.time(), each.lesson.timing
+    if each.local.weekday() not in timing.days and not each.is_answer:
+        yield _breach(Promise.WEEKDAY, each, "on a day that the lesson does not name")
+    if each.is_answer:
+        return
+    if _within(clock, NIGHT):
+        yield _breach(Promise.NIGHT, each, "in the night")
+    if timing.quiet and _within(clock, timing.quiet):
+        yield _breach(Promise.QUIET, each, "in the quiet hours")
+    if timing.not_before and clock < timing.not_before:
+        yield _breach(Promise.QUIET, each, f"before {timing.not_before:%H:%M}")
+
+
+def _sequence(came: Sequence[Arrival]) -> Iterator[Breach]:
+    had: set[tuple[str, str]] = set()
+    last: dict[tuple[str, str], Arrival] = {}
+    for each in came:
+        name, course = (each.funnel.name, each.lesson.key), (each.funnel.name, each.pattern.key)
+        if name in had:
             yield _breach(Promise.ONCE, each, "once more")
-    for before, each in pairwise(came):
-        if each.place < before.place:
-            yield _breach(Promise.ORDER, each, f"after {before.lesson.key}")
-    scheduled = [each for each in came if not each.is_answer]
-    for before, each in pairwise(scheduled):
-        if each.local.date() == before.local.date():
-            yield _breach(Promise.DAY, each, f"on the day of {before.lesson.key}")
+        if course in last and each.place < last[course].place:
+            yield _breach(Promise.ORDER, each, f"after {last[course].lesson.key}")
+        had.add(name)
+        last[course] = each
+
+
+def _days(scheduled: Sequence[Arrival]) -> Iterator[Breach]:
+    """Each lesson's own funnel says how many a day may bring, of whatever funnel; where it says nothing, one."""
+    days: Counter[date] = Counter()
+    for each in scheduled:
+        days[each.local.date()] += 1
+        most = each.funnel.schedule.daily_cap or 1
+        if days[each.local.date()] > most:
+            yield _breach(Promise.DAY, each, f"number {days[each.local.date()]} of that day; {most} may come")
+
+
+def _was_left(each: Arrival, departure: Departure) -> bool:
+    if each.at_ms <= departure.at_ms:
+        return False
+    return departure.funnel is None or (departure.funnel == each.funnel.name and departure.pattern != each.pattern.key)
 
 
 def _breach(promise: Promise, each: Arrival, how: str) -> Breach:
-    says = f"{each.lesson.key} came at {each.local:%a %Y-%m-%d %H:%M} {each.person.zone}, {how}"
-    return Breach(promise, says, each.person.number, each.lesson.key, each.at_ms)
+    says = f"{each.lesson.key} came at {each.local:%a %Y-%m-%d %H:%M} ({each.local.tzinfo}), {how}"
+    return Breach(promise, says, each.reader, each.lesson.key, each.at_ms)
 
 
-def _is_night(clock: time) -> bool:
-    begins, ends = NIGHT
-    return clock >= begins or clock < ends
-
-
-def stranded(places: Mapping[int, int]) -> Iterator[Breach]:
-    """`places`: enrollment → in how many places it is, of those that are not in exactly one."""
-    for person, count in places.items():
-        how = "waits for nothing" if not count else f"is in {count} places at once"
-        yield Breach(Promise.STRANDED, f"an active course {how}", person)
+def _within(clock: time, hours: tuple[time, time]) -> bool:
+    begin, end = hours
+    return begin <= clock < end if begin <= end else clock >= begin or clock < end

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from funnel.core.lesson import Source
 from funnel.core.schedule import DAY_MS, HOUR_MS
-from funnel.core.sequence import Funnel
 from funnel.mail.compile import Layouts
-from funnel.simulate.cohort import Person, invent
-from funnel.simulate.judge import Breach, Promise, arrivals, judge, stranded
-from funnel.simulate.world import World, world
+from funnel.simulate.cohort import Course, invent
+from funnel.simulate.judge import Arrival, Breach, Promise, arrival, judge
+from funnel.simulate.world import Departure, World, world
 from funnel.store import cohort, holds
 from funnel.store.db import reading
 
@@ -62,35 +61,44 @@ def simulate(
         funnels = {name: funnel for name, (_, funnel) in lived.current.items() if plan.funnel in (None, name)}
         if not funnels:
             raise LookupError(", ".join(sorted(lived.current)))
-        people = invent(list(funnels.values()), plan.people, plan.start_ms, plan.over_ms, plan.seed)
-        lived.live(people, plan.start_ms + plan.days * DAY_MS, show)
+        courses = invent(list(funnels.values()), plan.people, plan.start_ms, plan.over_ms, plan.seed)
+        lived.live(courses, plan.start_ms + plan.days * DAY_MS, show)
         hours = Counter(mail.at_ms - mail.at_ms % HOUR_MS for mail in lived.post.mails)
         with reading(lived.tools.engine) as connection:
-            courses = cohort.count_by_state(connection)
-        breaches = [*_mailed(lived, funnels, people), *_left(lived)]
-        return Report(len(lived.post.mails), dict(sorted(hours.items())), courses, breaches)
+            states = cohort.count_by_state(connection)
+        breaches = [*_mailed(lived, courses), *_left(lived)]
+        return Report(len(lived.post.mails), dict(sorted(hours.items())), states, breaches)
 
 
-def _mailed(lived: World, funnels: Mapping[str, Funnel], people: Sequence[Person]) -> Iterator[Breach]:
+def _mailed(lived: World, courses: Sequence[Course]) -> Iterator[Breach]:
     """What is wrong with what came, by the letterboxes: whose it was is read off the mail, not off our books."""
     with reading(lived.tools.engine) as connection:
-        lessons = cohort.lesson_keys(connection)
-    boxes: dict[str, list[tuple[int, str]]] = {}
+        lessons = cohort.lessons_of(connection)
+    readers = {each.address: each for each in courses}
+    boxes: dict[int, list[Arrival]] = {each.number: [] for each in courses}
     for mail in lived.post.mails:
-        boxes.setdefault(mail.address, []).append((mail.at_ms, lessons[mail.delivery_id]))
-    for person in people:
-        yield from judge(arrivals(funnels[person.funnel], person, boxes.get(person.address, ())))
+        name, key = lessons[mail.delivery_id]
+        reader = readers[mail.address]
+        boxes[reader.number].append(arrival(lived.current[name][1], key, reader.number, reader.zone, mail.at_ms))
+    left: dict[int, list[Departure]] = {}
+    for departure in lived.departures:
+        left.setdefault(departure.number, []).append(departure)
+    for number, came in boxes.items():
+        yield from judge(came, left.get(number, ()))
 
 
 def _left(lived: World) -> Iterator[Breach]:
     """What is wrong with what the clock's end finds in the database."""
+    gone = {each.number for each in lived.departures}
     with reading(lived.tools.engine) as connection:
-        yield from stranded(cohort.misplaced(connection))
+        for row in cohort.misplaced(connection):
+            how = f"is in {row.places} places at once" if row.places else "waits for nothing"
+            yield Breach(Promise.STRANDED, f"an active course {how}", row.subscriber_id)
         for row in cohort.unsent(connection):
-            says = f"{row.key} was not sent: {row.reason}"
-            yield Breach(Promise.SENT, says, row.enrollment_id, row.key)
-        for person in cohort.overdue(connection, lived.now_ms):
-            yield Breach(Promise.PUNCTUAL, "a lesson has been due and was not planned", person)
+            if row.subscriber_id not in gone:
+                yield Breach(Promise.SENT, f"{row.key} was {row.state}: {row.reason}", row.subscriber_id, row.key)
+        for reader in cohort.overdue(connection, lived.now_ms):
+            yield Breach(Promise.PUNCTUAL, "a lesson has been due and was not planned", reader)
         for row in holds.listed(connection):
             yield Breach(Promise.HELD, f"{row.scope}: {row.reason}", at_ms=row.since_ms)
     for fault in lived.faults:

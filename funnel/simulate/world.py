@@ -1,9 +1,12 @@
 """The service with a clock that jumps: a database of its own in a temporary folder, and the real flow functions."""
 
 import tempfile
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +16,34 @@ from funnel.core.consent import wording_hash
 from funnel.core.lesson import Source
 from funnel.core.schedule import HOUR_MS
 from funnel.core.sequence import Funnel
-from funnel.flow import course, people, plan, settle, start, sweep
+from funnel.flow import course, holding, leaving, people, plan, settle, start, sweep
 from funnel.flow.holding import Breaker
-from funnel.flow.people import Person as Known
+from funnel.flow.people import Person
 from funnel.flow.publish import publish
 from funnel.flow.start import Broken, Started
 from funnel.flow.tools import Tools
 from funnel.keyring import Keyring, new_key
 from funnel.mail.compile import Layouts
-from funnel.simulate.cohort import Person, sign_ups
+from funnel.simulate.cohort import Act, Course
 from funnel.simulate.post import Post
 from funnel.store import batches, cohort
-from funnel.store.cohort import Confirmed
+from funnel.store.cohort import Entering, Sealed
 from funnel.store.db import migrate, open_engine, reading, writing
 
 BASE_URL = "https://simulation.invalid"
 OWNER = "simulation"
 BATCHES_AT_ONCE = 200
+READING_MS = 3 * HOUR_MS  # until a reader does something about a lesson
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A reader left at `at_ms`: everything, or the courses of one funnel but for `pattern`, which they chose."""
+
+    number: int
+    at_ms: int
+    funnel: str | None = None
+    pattern: str | None = None
 
 
 @dataclass
@@ -41,31 +55,42 @@ class World:
     now_ms: int
     post: Post = field(init=False)
     faults: list[str] = field(default_factory=list)
+    departures: list[Departure] = field(default_factory=list)
+    _readers: set[int] = field(default_factory=set)
+    _acts: dict[tuple[int, str], Act] = field(default_factory=dict)
+    _had: Counter[tuple[int, str]] = field(default_factory=Counter)
+    _coming: list[tuple[int, int, str, int, Act]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.post = Post(self.tools.batch_size, lambda: self.now_ms)
 
-    def live(self, cohort_: Sequence[Person], end_ms: int, show: Callable[[int], object]) -> None:
+    def live(self, courses: Sequence[Course], end_ms: int, show: Callable[[int], object]) -> None:
         """Lets time go by until `end_ms`, from one moment at which something happens to the next."""
-        waiting = sign_ups(cohort_)
+        waiting = deque(courses)
         swept_ms = self.now_ms
-        while True:
-            if joining := waiting.pop(self.now_ms, None):
-                self._join(joining)
+        while self.now_ms <= end_ms:
+            joining = [waiting.popleft() for _ in range(sum(1 for _ in takewhile(self._is_now, waiting)))]
+            self._join(joining)
+            self._act()
             if self.now_ms >= swept_ms + HOUR_MS:
                 sweep.sweep(self.tools, self.now_ms)
                 swept_ms = self.now_ms
             self._work()
             show(self.now_ms)
             upcoming = self._next(waiting)
-            if upcoming is None or upcoming > end_ms:
-                self.now_ms = end_ms
-                return
+            if upcoming is None:
+                break
             self.now_ms = upcoming
+        self.now_ms = end_ms
 
-    def _next(self, waiting: Mapping[int, object]) -> int | None:
+    def _is_now(self, course_: Course) -> bool:
+        return course_.joined_ms <= self.now_ms
+
+    def _next(self, waiting: Sequence[Course]) -> int | None:
         with reading(self.tools.engine) as connection:
-            moments = [cohort.next_moment(connection, self.now_ms), next(iter(waiting), None)]
+            moments = [cohort.next_moment(connection, self.now_ms)]
+        moments += [waiting[0].joined_ms] if waiting else []
+        moments += [self._coming[0][0]] if self._coming else []
         return min((each for each in moments if each is not None), default=None)
 
     def _work(self) -> None:
@@ -73,33 +98,62 @@ class World:
         while True:
             planned = plan.plan(self.tools, self.now_ms)
             with reading(self.tools.engine) as connection:
-                ids = [row.id for row in batches.startable(connection, self.now_ms, BATCHES_AT_ONCE)]
-            if not planned.lessons and not ids:
+                held = holding.current(connection, self.now_ms).funnels
+                ids = [row.id for row in batches.startable(connection, self.now_ms, BATCHES_AT_ONCE, held)]
+            begun = start.start(self.tools, ids, OWNER, self.now_ms) if ids else []
+            if not planned.lessons and not begun:
                 return
-            self._send(ids)
+            self._send(begun)
 
-    def _send(self, ids: Sequence[int]) -> None:
-        begun = start.start(self.tools, ids, OWNER, self.now_ms)
+    def _send(self, begun: Sequence[Started | Broken]) -> None:
         self.faults += [each.fault for each in begun if isinstance(each, Broken)]
         started = [each for each in begun if isinstance(each, Started)]
         answers = [(each, self.post.hand_over(each.mailing)) for each in started]
         settle.settle(self.tools, answers, self.now_ms)
+        for each in started:
+            for row in each.rows:
+                self._read(row.subscriber_id, each.batch.funnel, row.id)
 
-    def _join(self, joining: Sequence[Person]) -> None:
+    def _read(self, number: int, funnel: str, delivery_id: int) -> None:
+        """Somebody has had one more lesson; perhaps it makes them do something, a while later."""
+        act = self._acts.get((number, funnel))
+        if act is None:
+            return
+        self._had[number, funnel] += 1
+        if self._had[number, funnel] == act.after:
+            heappush(self._coming, (self.now_ms + READING_MS, number, funnel, delivery_id, act))
+
+    def _act(self) -> None:
+        while self._coming and self._coming[0][0] <= self.now_ms:
+            _, number, funnel, delivery_id, act = heappop(self._coming)
+            if act.pattern is None:
+                leaving.unsubscribe(self.tools, delivery_id, self.now_ms)
+                self.departures.append(Departure(number, self.now_ms))
+            elif course.choose(self.tools, delivery_id, act.pattern, self.now_ms):
+                self.departures.append(Departure(number, self.now_ms, funnel, act.pattern))
+
+    def _join(self, joining: Sequence[Course]) -> None:
         """They confirm: from here on all is as for anybody who has pressed the button."""
+        if not joining:
+            return
         with writing(self.tools.engine) as connection:
             for name, (revision_id, funnel) in self.current.items():
-                theirs = [person for person in joining if person.funnel == name]
-                if theirs:
+                if theirs := [each for each in joining if each.funnel == name]:
                     self._enroll(connection, revision_id, funnel, theirs)
 
-    def _enroll(self, connection: Connection, revision_id: str, funnel: Funnel, joining: Sequence[Person]) -> None:
+    def _enroll(self, connection: Connection, revision_id: str, funnel: Funnel, joining: Sequence[Course]) -> None:
+        strangers = [each for each in joining if each.number not in self._readers]
+        if strangers:
+            sealed = [_sealed(self.tools.keyring, each, funnel.locale) for each in strangers]
+            cohort.add_readers(connection, sealed, self.now_ms)
+            self._readers |= {each.number for each in strangers}
         wordings = {purpose: wording_hash(text) for purpose, text in funnel.wordings.items()}
-        sealed = [_sealed(self.tools.keyring, person, funnel.locale) for person in joining]
-        cohort.add_confirmed(connection, sealed, revision_id, wordings, self.now_ms)
-        zones = {person.number: person.zone for person in joining}
-        entered = cohort.enrollments(connection, zones)
-        course.schedule_next(connection, self.tools, funnel, [(row, zones[row.id]) for row in entered], self.now_ms)
+        entering = [Entering(each.number, each.funnel, each.pattern, each.secondary, each.pace) for each in joining]
+        entered = cohort.add_courses(connection, entering, revision_id, funnel.locale, wordings, self.now_ms)
+        zones = {each.number: each.zone for each in joining}
+        people_ = [(row, zones[row.subscriber_id]) for row in entered]
+        course.schedule_next(connection, self.tools, funnel, people_, self.now_ms)
+        self._acts |= {(each.number, each.funnel): each.act for each in joining if each.act}
 
 
 @contextmanager
@@ -132,19 +186,8 @@ def _keep_nothing(raw: Any, _record: object) -> None:
     cursor.close()
 
 
-def _sealed(keyring: Keyring, person: Person, locale: str) -> Confirmed:
-    hash_, key = keyring.address_hashes(person.address)[0], new_key()
+def _sealed(keyring: Keyring, course_: Course, locale: str) -> Sealed:
+    hash_, key = keyring.address_hashes(course_.address)[0], new_key()
     version, wrapped = keyring.wrap(key, hash_)
-    return Confirmed(
-        id=person.number,
-        address_hash=hash_,
-        sealed=people.seal_person(key, hash_, Known(person.address, "")),
-        version=version,
-        wrapped=wrapped,
-        zone=person.zone,
-        locale=locale,
-        funnel=person.funnel,
-        pattern=person.pattern,
-        secondary=person.secondary,
-        pace=person.pace,
-    )
+    person = people.seal_person(key, hash_, Person(course_.address, ""))
+    return Sealed(course_.number, hash_, person, version, wrapped, course_.zone, locale)

@@ -1,9 +1,9 @@
 """Many confirmed readers at once, and what a simulation asks of its own database afterwards. Reads whole tables."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, Select, and_, func, select, text
 
 from funnel.core.consent import Action, Enrolled, Standing
 from funnel.store.bulk import add_many, among
@@ -16,14 +16,14 @@ _PLACES = text("""
         SELECT delivery.enrollment_id, delivery.turn FROM delivery JOIN batch ON batch.id = delivery.batch_id
         WHERE delivery.state IS NULL AND batch.state IN ('planned', 'started', 'unknown')
     ), counted AS (SELECT enrollment_id, turn, count(*) AS places FROM place GROUP BY enrollment_id, turn)
-    SELECT enrollment.id, COALESCE(counted.places, 0) AS places FROM enrollment
+    SELECT enrollment.subscriber_id, COALESCE(counted.places, 0) AS places FROM enrollment
     LEFT JOIN counted ON counted.enrollment_id = enrollment.id AND counted.turn = enrollment.turn
     WHERE enrollment.state = 'active' AND COALESCE(counted.places, 0) <> 1 ORDER BY enrollment.id
 """)
 
 
-class Confirmed(NamedTuple):
-    """A reader who has confirmed, sealed; with the course that they are in. The ids are the caller's to choose."""
+class Sealed(NamedTuple):
+    """A reader who has confirmed. The id is the caller's to choose."""
 
     id: int
     address_hash: bytes
@@ -32,39 +32,59 @@ class Confirmed(NamedTuple):
     wrapped: bytes
     zone: str
     locale: str
+
+
+class Entering(NamedTuple):
+    """A course that a reader has just confirmed."""
+
+    subscriber_id: int
     funnel: str
     pattern: str
     secondary: str | None
     pace: str
 
 
-def add_confirmed(
-    connection: Connection, people: Sequence[Confirmed], revision_id: str, wordings: Mapping[str, str], now_ms: int
-) -> None:
-    """Subscribers, their keys, their consents (purpose → wording hash) and an active enrollment of the same id each."""
-    ids, many = [each.id for each in people], len(people)
-    times = {"created_ms": [now_ms] * many, "changed_ms": [now_ms] * many}
+def add_readers(connection: Connection, people: Sequence[Sealed], now_ms: int) -> None:
+    """Active subscribers with their keys."""
+    columns = _columns(people)
+    key = {"subscriber_id": columns["id"], **{name: columns.pop(name) for name in ("version", "wrapped")}}
+    add_many(connection, subscriber, {**columns, **_same(len(people), state=Standing.ACTIVE.value, **_at(now_ms))})
+    add_many(connection, subscriber_key, key)
 
-    def column(*names: str) -> dict[str, Sequence[Any]]:
-        return {name: [getattr(each, name) for each in people] for name in names}
 
-    standing = {"state": [Standing.ACTIVE.value] * many}
-    add_many(
-        connection, subscriber, {"id": ids, **column("address_hash", "sealed", "zone", "locale"), **standing, **times}
-    )
-    add_many(connection, subscriber_key, {"subscriber_id": ids, **column("version", "wrapped")})
+def add_courses(
+    connection: Connection,
+    entering: Sequence[Entering],
+    revision_id: str,
+    locale: str,
+    wordings: Mapping[str, str],
+    now_ms: int,
+) -> Sequence[Record]:
+    """Active enrollments, with the consents behind them (purpose → wording hash). Returns the enrollments."""
+    columns = _columns(entering)
+    readers = columns["subscriber_id"]
     for purpose, hash_ in wordings.items():
-        same = {"purpose": purpose, "wording_hash": hash_, "revision_id": revision_id, "action": Action.CONFIRMED.value}
-        shared: dict[str, Sequence[Any]] = {name: [value] * many for name, value in {**same, "at_ms": now_ms}.items()}
-        add_many(connection, consent, {"subscriber_id": ids, **column("locale"), **shared})
-    entered = {"id": ids, "subscriber_id": ids, **column("funnel", "pattern", "secondary", "pace")}
-    begun: dict[str, Sequence[Any]] = {"state": [Enrolled.ACTIVE.value] * many, "turn": [1] * many, **times}
-    add_many(connection, enrollment, {**entered, **begun})
+        said = {"purpose": purpose, "wording_hash": hash_, "revision_id": revision_id, "locale": locale}
+        shared = _same(len(readers), action=Action.CONFIRMED.value, at_ms=now_ms, **said)
+        add_many(connection, consent, {"subscriber_id": readers, **shared})
+    begun = _same(len(readers), state=Enrolled.ACTIVE.value, turn=1, **_at(now_ms))
+    add_many(connection, enrollment, {**columns, **begun})
+    found = select(enrollment).where(among(connection, enrollment.c.subscriber_id, readers))
+    return connection.execute(
+        found.where(enrollment.c.funnel == entering[0].funnel, enrollment.c.created_ms == now_ms)
+    ).all()
 
 
-def enrollments(connection: Connection, ids: Collection[int]) -> list[Record]:
-    """These enrollments."""
-    return list(connection.execute(select(enrollment).where(among(connection, enrollment.c.id, ids))))
+def _columns(rows: Sequence[NamedTuple]) -> dict[str, Sequence[Any]]:
+    return dict(zip(rows[0]._fields, zip(*rows, strict=True), strict=True))
+
+
+def _same(many: int, **values: Any) -> dict[str, Sequence[Any]]:
+    return {name: [value] * many for name, value in values.items()}
+
+
+def _at(now_ms: int) -> dict[str, int]:
+    return {"created_ms": now_ms, "changed_ms": now_ms}
 
 
 def next_moment(connection: Connection, after_ms: int) -> int | None:
@@ -74,28 +94,31 @@ def next_moment(connection: Connection, after_ms: int) -> int | None:
     return min((each for each in (due_next, connection.scalar(waiting)) if each is not None), default=None)
 
 
-def lesson_keys(connection: Connection) -> dict[int, str]:
-    """delivery → the key of its lesson, of all that are."""
-    joined = delivery.join(lesson, lesson.c.id == delivery.c.lesson_id)
-    return {row.id: row.key for row in connection.execute(select(delivery.c.id, lesson.c.key).select_from(joined))}
+def lessons_of(connection: Connection) -> dict[int, tuple[str, str]]:
+    """delivery → (funnel, lesson key), of all that are."""
+    columns = (delivery.c.id, lesson.c.funnel, lesson.c.key)
+    found = select(*columns).select_from(delivery.join(lesson, lesson.c.id == delivery.c.lesson_id))
+    return {row.id: (row.funnel, row.key) for row in connection.execute(found)}
 
 
-def unsent(connection: Connection) -> list[Record]:
-    """(enrollment_id, key, reason) of deliveries that were skipped or failed."""
-    joined = delivery.join(lesson, lesson.c.id == delivery.c.lesson_id)
-    found = select(delivery.c.enrollment_id, lesson.c.key, delivery.c.reason).select_from(joined)
-    return list(connection.execute(found.where(delivery.c.state.in_(("failed", "skipped"))).order_by(delivery.c.id)))
+def unsent(connection: Connection) -> Sequence[Record]:
+    """(subscriber_id, key, state, reason) of deliveries that were skipped or failed."""
+    columns = (delivery.c.subscriber_id, lesson.c.key, delivery.c.state, delivery.c.reason)
+    found: Select[Any] = select(*columns).select_from(delivery.join(lesson, lesson.c.id == delivery.c.lesson_id))
+    return connection.execute(found.where(delivery.c.state.in_(("failed", "skipped"))).order_by(delivery.c.id)).all()
 
 
-def misplaced(connection: Connection) -> dict[int, int]:
-    """Active enrollment → in how many places it is, of those that are not in exactly one."""
-    return {row.id: row.places for row in connection.execute(_PLACES)}
+def misplaced(connection: Connection) -> Sequence[Record]:
+    """(subscriber_id, places) of active courses that are not in exactly one place."""
+    return connection.execute(_PLACES).all()
 
 
-def overdue(connection: Connection, before_ms: int) -> list[int]:
-    """Enrollments whose due row has been waiting since before then."""
-    found = select(due.c.enrollment_id).where(due.c.due_ms < before_ms).order_by(due.c.due_ms, due.c.enrollment_id)
-    return list(connection.scalars(found))
+def overdue(connection: Connection, before_ms: int) -> Sequence[int]:
+    """The readers of active courses whose due row has been waiting since before then."""
+    stands = and_(enrollment.c.id == due.c.enrollment_id, enrollment.c.turn == due.c.turn)
+    found = select(due.c.subscriber_id).select_from(due.join(enrollment, stands))
+    found = found.where(due.c.due_ms < before_ms, enrollment.c.state == Enrolled.ACTIVE)
+    return connection.scalars(found.order_by(due.c.due_ms, due.c.enrollment_id)).all()
 
 
 def count_by_state(connection: Connection) -> dict[str, int]:

@@ -17,6 +17,7 @@ UNEXPLAINED = (
     "neither the acceptance before it nor the course's own times give this under any stored revision; what moved it is "
     "not on record"
 )
+PUT_OFF = "after a pause or an outage, by another day's room, or by a change since; which of them is not on record"
 RULES: Mapping[str, str] = {
     RESCHEDULED: "the course had a newer turn when its batch was started: it was changed, and has another due row",
     HAD: "the ledger held this lesson for this reader under another delivery: nothing is sent twice",
@@ -85,7 +86,10 @@ def scheduled(words: Words, lesson: str, due_ms: int, reckoned: Reckoned | None,
             None, "scheduled", says + "time under any stored revision; what moved it is not on record", delivery
         )
     reasons = "; ".join(words.reason(each) for each in reckoned.step.reasons if each.code != Code.HAD)
-    says = f"{name}, due at {clock(due_ms)}, since {reckoned.what}, by {revision(reckoned.revision_id)}: {reasons}"
+    said_ms = reckoned.step.due_ms
+    says = f"{name}, due at {clock(said_ms)}, since {reckoned.what}, by {revision(reckoned.revision_id)}: {reasons}"
+    if said_ms != due_ms:
+        says += f"; put off to {clock(due_ms)}: {PUT_OFF}"
     return Line(reckoned.from_ms, "scheduled", says, delivery)
 
 

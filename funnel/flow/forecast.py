@@ -11,7 +11,7 @@ from funnel.core.calendar import steps
 from funnel.core.progress import Reader
 from funnel.core.schedule import HOUR_MS
 from funnel.flow.tools import Tools
-from funnel.store import enrollments, forecasts, holds, revisions
+from funnel.store import forecasts, holds, positions, reached, revisions
 from funnel.store.db import reading
 from funnel.store.tables import Record
 
@@ -81,12 +81,15 @@ def _project(connection: Connection, tools: Tools, now_ms: int, until_ms: int) -
         for name, funnel in current.items():
             theirs = [row for row in rows if row.funnel == name]
             had = _had(connection, name, {row.subscriber_id for row in theirs})
+            events = reached.of(connection, [row.enrollment_id for row in theirs]) if "event" in funnel.reads else {}
             for row in theirs:
                 before = {*had.get(row.subscriber_id, ()), row.lesson_key}
                 whose = (row.pattern, row.secondary, row.pace, row.zone, row.locale)
-                alike = (name, *whose, frozenset(before), row.due_ms)
+                pressed = events.get(row.enrollment_id, {})
+                from_ms = max(row.due_ms, now_ms)
+                alike = (name, *whose, frozenset(before), frozenset(pressed.items()), from_ms)
                 if alike not in known:
-                    following = steps(funnel, Reader(*whose), before, max(row.due_ms, now_ms), tools.day_ms)
+                    following = steps(funnel, Reader(*whose, pressed, (from_ms,)), before, from_ms, tools.day_ms)
                     moments = takewhile(until_ms.__ge__, (step.due_ms for step in following))
                     known[alike] = [at_ms - at_ms % HOUR_MS for at_ms in moments]
                 found[name].update(known[alike])
@@ -97,8 +100,8 @@ def _had(connection: Connection, funnel: str, readers: Collection[int]) -> dict[
     """subscriber → the keys of the lessons that they have had."""
     keys = {id_: key for key, id_ in revisions.lesson_ids(connection, funnel).items()}
     had: dict[int, set[str]] = {}
-    for subscriber_id, lesson_id in enrollments.received(connection, keys, readers):
-        had.setdefault(subscriber_id, set()).add(keys[lesson_id])
+    for row in positions.had(connection, keys, readers):
+        had.setdefault(row.subscriber_id, set()).add(keys[row.lesson_id])
     return had
 
 

@@ -1,15 +1,15 @@
 """Why something was due when it was, reckoned anew: revisions never change, and acceptance is on record."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
 from sqlalchemy import Connection
 
 from funnel.core.delivery import NEVER_SENT
-from funnel.core.progress import Reader, Step, next_step
+from funnel.core.progress import Reader, Step, after_finish, next_step
 from funnel.flow.tools import Tools
-from funnel.store import history, holds
+from funnel.store import history, holds, reached
 from funnel.store.tables import Record
 
 REVISIONS_AT_MOST = 8  # that are tried; each has to be read
@@ -30,6 +30,7 @@ class Past:
     revisions: Sequence[Record]
     current: Record | None
     held: Sequence[Record]
+    reached: Mapping[str, int]
 
     @property
     def deliveries(self) -> list[Record]:
@@ -63,6 +64,7 @@ def gather(connection: Connection, enrollment_id: int) -> Past | None:
         revisions=history.revisions(connection, course.funnel),
         current=history.current_since(connection, course.funnel),
         held=holds.listed(connection),
+        reached=reached.of(connection, [course.id]).get(course.id, {}),
     )
 
 
@@ -70,19 +72,25 @@ def reckon(
     connection: Connection, tools: Tools, past: Past, due: Record, delivery_id: int | None, revision_id: str | None
 ) -> Reckoned | None:
     """What made a lesson due: the latest of what happened before from which some revision, `revision_id` first, gives
-    this very time. None when none does.
+    this very time; or else gives the same lesson earlier: then it was put off. None when none does.
 
     `due` is a due row, or with `delivery_id` a delivery: what was planned later did not come before it.
     """
+    earlier: Reckoned | None = None
     before = [row for row in past.all if delivery_id is None or row.id < delivery_id]
     for name in _revisions(past, revision_id):
         funnel = tools.funnel(connection, name)
         for from_ms, what in _anchors(past, before, due.due_ms):
-            reader, had = _reader(past, before, from_ms), _had(before, from_ms)
-            step = next_step(funnel, reader, had, from_ms, tools.day_ms)
-            if step is not None and (step.lesson.key, step.due_ms) == (due.lesson_key, due.due_ms):
-                return Reckoned(from_ms, what, name, step)
-    return None
+            reader, had = _reader(past, before, from_ms, due.due_ms), _had(before, from_ms)
+            for step_of in (next_step, after_finish):
+                step = step_of(funnel, reader, had, from_ms, tools.day_ms)
+                if step is None or step.lesson.key != due.lesson_key:
+                    continue
+                found = Reckoned(from_ms, what, name, step)
+                if step.due_ms == due.due_ms:
+                    return found
+                earlier = earlier or (found if step.due_ms < due.due_ms else None)
+    return earlier
 
 
 def _revisions(past: Past, first: str | None) -> list[str]:
@@ -112,8 +120,9 @@ def _had(rows: Sequence[Record], at_ms: int) -> set[str]:
     return {row.lesson_key for row in sent if row.batch_started_ms is not None and row.batch_started_ms <= at_ms}
 
 
-def _reader(past: Past, before: Sequence[Record], at_ms: int) -> Reader:
+def _reader(past: Past, before: Sequence[Record], at_ms: int, due_ms: int) -> Reader:
     """As the course is now: what it was before is not on record."""
     course = past.course
     mailed = tuple(settled_ms for _, settled_ms in _accepted(before) if settled_ms <= at_ms)
-    return Reader(course.pattern, course.secondary, course.pace, course.zone, locale=course.locale, mailed=mailed)
+    events = {event: reached_ms for event, reached_ms in past.reached.items() if reached_ms <= due_ms}
+    return Reader(course.pattern, course.secondary, course.pace, course.zone, course.locale, events, mailed)

@@ -54,7 +54,7 @@ def _tell(
     connection: Connection, tools: Tools, past: Past, now_ms: int, *, lessons: bool, only: int | None = None
 ) -> Story:
     spoken = words(connection, tools, past.course.funnel, open_=lessons)
-    lines = [*_course(past, now_ms), *_deliveries(connection, tools, past, spoken, now_ms, only)]
+    lines = [*_course(past, spoken, now_ms), *_deliveries(connection, tools, past, spoken, now_ms, only)]
     if only is None:
         lines += _waiting(connection, tools, past, spoken, now_ms)
     timed = sorted((line for line in lines if line.at_ms is not None), key=lambda line: line.at_ms or 0)
@@ -80,7 +80,7 @@ def _about(past: Past, spoken: Words) -> dict[str, str | int]:
     return found
 
 
-def _course(past: Past, now_ms: int) -> Iterator[Line]:
+def _course(past: Past, spoken: Words, now_ms: int) -> Iterator[Line]:
     """What happened to the course itself, and to its reader's consents."""
     course = past.course
     for row in past.consents:
@@ -89,6 +89,8 @@ def _course(past: Past, now_ms: int) -> Iterator[Line]:
     if course.changed_ms != course.created_ms or course.turn > 1:
         why = f": {rule(course.reason)}" if course.reason else ""
         yield Line(course.changed_ms, "changed", f"the course is {course.state}, in turn {course.turn}{why}")
+    for event, at_ms in past.reached.items():
+        yield Line(at_ms, "reached", f"the reader reached {spoken.event(event)}")
     if past.suppressed:
         yield Line(past.suppressed.at_ms, "suppressed", f"the address is not mailed: {past.suppressed.reason}")
     for row in past.held:

@@ -43,6 +43,10 @@ class Words:
         says = _PRIVATE[reason.code]
         return f"{self.lesson(reason.lesson)} is passed over: {says}" if reason.lesson else says
 
+    def event(self, name: str) -> str:
+        """What a reader pressed: an answer of theirs."""
+        return name if self.open_ else "an event"
+
     def segment(self, name: str) -> str:
         """The readers that a batch is for."""
         if not name:

@@ -1,7 +1,7 @@
 """What was promised to every reader, held against what came through their letterboxes."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from enum import StrEnum
@@ -43,7 +43,10 @@ class Breach:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A lesson in somebody's letterbox, at their own time."""
+    """A lesson in somebody's letterbox, at their own time.
+
+    One that `is_answer` answers the reader's own act: it comes when they act, whatever the hour.
+    """
 
     reader: int
     funnel: Funnel
@@ -51,30 +54,28 @@ class Arrival:
     lesson: Lesson
     at_ms: int
     local: datetime
+    is_answer: bool
 
     @property
     def place(self) -> int:
         """In its sequence, from 0."""
         return self.pattern.lessons.index(self.lesson)
 
-    @property
-    def is_answer(self) -> bool:
-        """Whether it answers the reader's own act: it comes when they act, whatever the hour."""
-        return self.lesson.timing.at_once and self.lesson.until is None
 
-
-def arrival(funnel: Funnel, lesson: str, reader: int, zone: str, at_ms: int) -> Arrival:
-    """A lesson as it came. Its funnel's revision is the only one that there ever was."""
+def arrival(funnel: Funnel, lesson: str, reader: int, zone: str, at_ms: int, events: Collection[str] = ()) -> Arrival:
+    """A lesson as it came to somebody who had reached these events. There was never more than this one revision."""
     named = funnel.lesson(lesson)
     assert named is not None, "only this revision was ever published"
-    return Arrival(reader, funnel, *named, at_ms, wall(at_ms, zone_for(funnel, zone)))
+    timing, until = named[1].timing, named[1].until
+    is_answer = timing.at_once and (until is None or until.event in events)
+    return Arrival(reader, funnel, *named, at_ms, wall(at_ms, zone_for(funnel, zone)), is_answer)
 
 
 def judge(came: Sequence[Arrival], left: Sequence[Departure]) -> Iterator[Breach]:
     """What is wrong with what one reader got, in order of coming; `left` is what they left."""
     for each in came:
         yield from _hours(each)
-        if any(_was_left(each, departure) for departure in left):
+        if _was_left(each, left):
             yield _breach(Promise.LEFT, each, "after the reader had left it")
     yield from _sequence(came)
     yield from _days([each for each in came if not each.is_answer])
@@ -117,10 +118,11 @@ def _days(scheduled: Sequence[Arrival]) -> Iterator[Breach]:
             yield _breach(Promise.DAY, each, f"number {days[each.local.date()]} of that day; {most} may come")
 
 
-def _was_left(each: Arrival, departure: Departure) -> bool:
-    if each.at_ms <= departure.at_ms:
-        return False
-    return departure.funnel is None or (departure.funnel == each.funnel.name and departure.pattern != each.pattern.key)
+def _was_left(each: Arrival, left: Sequence[Departure]) -> bool:
+    """Whether the last that its reader did about this course, before it came, was to leave it."""
+    theirs = (departure for departure in left if departure.funnel in (None, each.funnel.name))
+    last = max((one for one in theirs if one.at_ms < each.at_ms), key=lambda one: one.at_ms, default=None)
+    return last is not None and last.pattern != each.pattern.key
 
 
 def _breach(promise: Promise, each: Arrival, how: str) -> Breach:

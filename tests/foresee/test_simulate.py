@@ -1,6 +1,7 @@
 """`funnel simulate`, as typed: it finds nothing in what we ship, and everything in what is written badly."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from funnel.cli import main
 from tests.conftest import NAME, ROOT
+from tests.example.kitchen import EXAMPLE
 
 FREEZE = f"sequences/{NAME}/freeze.toml"
 Typed = Callable[..., Result]
@@ -36,6 +38,8 @@ def rescheduled(folder: Path, key: str, timing: str) -> Path:
     copy = folder / "content"
     for part in ("sequences", "emails"):
         shutil.copytree(ROOT / part, copy / part)
+    head_file = copy / f"sequences/{NAME}/funnel.toml"
+    head_file.write_text(re.sub(r"(?ms)^\[schedule\].*?(?=^\[)", "", head_file.read_text()))  # what would mend it
     path = copy / FREEZE
     head, found, rest = path.read_text().partition(f'key = "{key}"')
     assert found, "the funnel has changed: this test breaks nothing"
@@ -76,6 +80,16 @@ def test_a_bad_schedule_is_found(typed: Typed, tmp_path: Path, key: str, timing:
     assert {breach["promise"] for breach in told["breaches"]} == {broken}
     printed = typed("simulate --people 40 --days 4 --over 4", content)
     assert (printed.exit_code, f"times: {broken}" in printed.stdout) == (1, True)
+
+
+def test_events_goals_and_two_funnels_at_once_break_no_promise(typed: Typed, tmp_path: Path) -> None:
+    for part in ("sequences", "emails"):
+        shutil.copytree(ROOT / part, tmp_path / "both" / part)
+        shutil.copytree(EXAMPLE / part, tmp_path / "both" / part, dirs_exist_ok=True)
+    found = typed("simulate --people 150 --days 8 --over 4 --json", tmp_path / "both")
+    told = json.loads(found.stdout)
+    assert (found.exit_code, told["breaches"]) == (0, [])
+    assert sum(told["courses"].values()) > 150
 
 
 def test_a_crowd_that_the_watch_takes_for_a_mistake_is_found(typed: Typed) -> None:

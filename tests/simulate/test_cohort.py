@@ -1,6 +1,7 @@
 """Invented people differ in everything that a course differs by, and are the same for the same seed."""
 
 from dataclasses import replace
+from random import Random
 
 from funnel.core.schedule import DAY_MS, PACES
 from funnel.core.sequence import Funnel
@@ -8,12 +9,12 @@ from funnel.simulate.cohort import ZONES, invent
 
 
 def test_the_same_seed_gives_the_same_people(funnel: Funnel) -> None:
-    assert invent([funnel], 50, 0, DAY_MS, 1) == invent([funnel], 50, 0, DAY_MS, 1)
-    assert invent([funnel], 50, 0, DAY_MS, 1) != invent([funnel], 50, 0, DAY_MS, 2)
+    assert invent([funnel], 50, 0, DAY_MS, Random(1)) == invent([funnel], 50, 0, DAY_MS, Random(1))
+    assert invent([funnel], 50, 0, DAY_MS, Random(1)) != invent([funnel], 50, 0, DAY_MS, Random(2))
 
 
 def test_everything_is_among_them(funnel: Funnel) -> None:
-    people = invent([funnel], 3_000, 0, 2 * DAY_MS, 1)
+    people = invent([funnel], 3_000, 0, 2 * DAY_MS, Random(1))
     assert {each.zone for each in people} == set(ZONES)
     assert {each.pace for each in people} == set(PACES)
     assert {each.pattern for each in people} == set(funnel.patterns)
@@ -27,7 +28,7 @@ def test_everything_is_among_them(funnel: Funnel) -> None:
 
 def test_where_there_are_several_funnels_some_people_are_in_two(funnel: Funnel) -> None:
     other = replace(funnel, name="other")
-    courses = invent([funnel, other], 500, 0, DAY_MS, 1)
+    courses = invent([funnel, other], 500, 0, DAY_MS, Random(1))
     readers = {each.number for each in courses}
     assert len(readers) == 500
     assert 550 < len(courses) < 650

@@ -16,6 +16,13 @@ ZONE = "Asia/Kathmandu"
 Change = Callable[[Funnel], Funnel]
 
 
+@pytest.fixture
+def funnel(funnel: Funnel) -> Funnel:
+    """The first funnel without hours and limits of its own; each test says which it has."""
+    bare = replace(funnel, schedule=replace(funnel.schedule, daily_cap=None, quiet=None))
+    return timed(None, quiet=None)(bare)
+
+
 def at(local: str) -> int:
     zone = zone_of(ZONE)
     assert zone is not None
@@ -31,13 +38,13 @@ def promises(funnel: Funnel, *mails: tuple[str, str], left: tuple[Departure, ...
     return [breach.promise for breach in judge(came(funnel, *mails), left)]
 
 
-def timed(key: str, **changes: object) -> Change:
-    """The funnel with one lesson's timing changed."""
+def timed(key: str | None, **changes: object) -> Change:
+    """The funnel with the timing of one lesson changed, or of all."""
 
     def change(funnel: Funnel) -> Funnel:
         pattern = funnel.patterns["freeze"]
         lessons = tuple(
-            replace(each, timing=replace(each.timing, **changes)) if each.key == key else each  # type: ignore[arg-type]
+            replace(each, timing=replace(each.timing, **changes)) if key in (None, each.key) else each  # type: ignore[arg-type]
             for each in pattern.lessons
         )
         return replace(funnel, patterns={**funnel.patterns, "freeze": replace(pattern, lessons=lessons)})
@@ -111,6 +118,12 @@ def test_who_chose_another_course_gets_that_one(funnel: Funnel) -> None:
     assert promises(funnel, ("sign", "25 08:30"), left=chosen) == []
     other = (Departure(7, at("24 11:30"), funnel.name, "fight"),)
     assert promises(funnel, ("sign", "25 08:30"), left=other) == [Promise.LEFT]
+
+
+def test_who_comes_back_to_a_course_has_not_left_it(funnel: Funnel) -> None:
+    back = (Departure(7, at("23 08:00"), funnel.name, "fight"), Departure(7, at("24 08:00"), funnel.name, "freeze"))
+    assert promises(funnel, ("sign", "25 08:30"), left=back) == []
+    assert promises(funnel, ("sign", "23 08:30"), left=back) == [Promise.LEFT]
 
 
 def test_a_breach_names_the_invented_reader_the_lesson_and_their_own_time(funnel: Funnel) -> None:

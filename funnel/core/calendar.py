@@ -57,9 +57,7 @@ def calendar(funnel: Funnel, reader: Reader, start_ms: int, day_ms: int = DAY_MS
     return Calendar(tuple(entries), left_out)
 
 
-def steps(
-    funnel: Funnel, reader: Reader, had: Collection[str], from_ms: int, day_ms: int = DAY_MS
-) -> Iterator[Step]:
+def steps(funnel: Funnel, reader: Reader, had: Collection[str], from_ms: int, day_ms: int = DAY_MS) -> Iterator[Step]:
     """What comes after the lessons `had`, one after the other, each accepted when it is due."""
     given = set(had)
     while step := next_step(funnel, reader, given, from_ms, day_ms):

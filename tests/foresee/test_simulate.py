@@ -86,10 +86,10 @@ def test_events_goals_and_two_funnels_at_once_break_no_promise(typed: Typed, tmp
     for part in ("sequences", "emails"):
         shutil.copytree(ROOT / part, tmp_path / "both" / part)
         shutil.copytree(EXAMPLE / part, tmp_path / "both" / part, dirs_exist_ok=True)
-    found = typed("simulate --people 150 --days 8 --over 4 --json", tmp_path / "both")
+    found = typed("simulate --people 80 --days 6 --over 2 --json", tmp_path / "both")
     told = json.loads(found.stdout)
     assert (found.exit_code, told["breaches"]) == (0, [])
-    assert sum(told["courses"].values()) > 150
+    assert sum(told["courses"].values()) > 80
 
 
 def test_a_crowd_that_the_watch_takes_for_a_mistake_is_found(typed: Typed) -> None:

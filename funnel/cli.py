@@ -7,7 +7,7 @@ import sys
 import click
 import structlog
 
-from funnel import authoring, content, leash, operate
+from funnel import authoring, content, foresee, leash, operate
 from funnel.flow.publish import publish
 from funnel.keyring import KeyringError
 from funnel.runtime import Runtime, assemble, settle_down
@@ -36,7 +36,7 @@ def main() -> None:
     )
 
 
-for _command in (*authoring.COMMANDS, *operate.COMMANDS):
+for _command in (*authoring.COMMANDS, *operate.COMMANDS, *foresee.COMMANDS):
     main.add_command(_command)
 
 

@@ -152,12 +152,12 @@ def take_out(connection: Connection, batch_id: int, ids: Collection[int]) -> Non
 def forget(connection: Connection, subscriber_id: int) -> None:
     """Blanks what a subscriber's deliveries tell. The rows stay: the links in old mails go on stopping the notes."""
     blank = {"lesson_id": None, "batch_id": None, "due_ms": 0, "state": State.SKIPPED, "reason": "withdrawn"}
-    for some in _deliveries_of(subscriber_id):
+    for some in whose(subscriber_id):
         connection.execute(delivery.update().where(delivery.c.id.in_(some)).values(blank))
     connection.execute(ledger.delete().where(*_entries_of(subscriber_id)))
 
 
-def _deliveries_of(subscriber_id: int) -> tuple[Select[tuple[int]], ...]:
+def whose(subscriber_id: int) -> tuple[Select[tuple[int]], ...]:
     """Where a subscriber's deliveries are: started, given up, or planned. No index holds them all: it would cost more
     with every lesson than this does once in a while.
     """

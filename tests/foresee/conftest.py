@@ -1,0 +1,3 @@
+from tests.test_operate import terminal
+
+__all__ = ["terminal"]

@@ -12,6 +12,7 @@ from funnel import balance, content, leash
 from funnel.flow.publish import publish
 from funnel.keyring import KeyringError
 from funnel.operate import COMMANDS
+from funnel.publishing import COMMANDS as PUBLISHING
 from funnel.runtime import Runtime, assemble, service_mails, settle_down
 from funnel.settings import Settings, SettingsError, load
 from funnel.store.db import migrate
@@ -38,7 +39,7 @@ def main() -> None:
     )
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, *PUBLISHING):
     main.add_command(_command)
 
 

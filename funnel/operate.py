@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from funnel.flow import holding, resuming
+from funnel.flow import history, holding, resuming
 from funnel.flow.doctor import Around, Finding, Level, evidence, examine, moment
 from funnel.flow.lifting import lift
 from funnel.flow.sweep import assume_sent, resend, unknown_batches
@@ -57,7 +57,8 @@ def _findings(settings: Settings) -> list[Finding]:
         return [Finding(Level.BAD, "keyring", str(error), "Nothing runs without it.")]
     try:
         around = Around(_redis_url(settings), LAST_TICK, partial(_check, settings), bool(settings.webhook_key))
-        return list(examine(runtime.tools, around, runtime.now_ms()))
+        found = list(examine(runtime.tools, around, runtime.now_ms()))
+        return [*found, *history.finding(runtime.tools, settings.content)]
     finally:
         runtime.close()
 
@@ -83,7 +84,7 @@ def _redis_url(settings: Settings) -> str | None:
 def unknown(context: click.Context) -> None:
     if context.invoked_subcommand is not None:
         return
-    with _assembled() as runtime, reading(runtime.tools.engine) as connection:
+    with assembled() as runtime, reading(runtime.tools.engine) as connection:
         now_ms = runtime.now_ms()
         rows = unknown_batches(connection)
         known = [(row, *evidence(connection, runtime.tools, row, now_ms)) for row in rows]
@@ -105,7 +106,7 @@ def unknown(context: click.Context) -> None:
 @unknown.command(help="Count an unknown batch as sent: its readers go on to what comes next.")
 @click.argument("uid")
 def sent(uid: str) -> None:
-    with _assembled() as runtime:
+    with assembled() as runtime:
         if not assume_sent(runtime.tools, uid, runtime.now_ms()):
             raise click.ClickException(NOT_UNKNOWN)
     click.echo("It counts as sent; the courses go on.")
@@ -117,7 +118,7 @@ def sent(uid: str) -> None:
 def resend_command(uid: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"{AGAIN} Go on?", abort=True)
-    with _assembled() as runtime:
+    with assembled() as runtime:
         if not resend(runtime.tools, uid, runtime.now_ms()):
             raise click.ClickException(NOT_UNKNOWN)
     click.echo("It is planned again, and goes out with the next tick.")
@@ -127,7 +128,7 @@ def resend_command(uid: str, yes: bool) -> None:
 @click.argument("funnel", required=False)
 @click.option("--reason", default="paused by hand", show_default=True, help="Shown by the doctor.")
 def pause(funnel: str | None, reason: str) -> None:
-    with _assembled() as runtime:
+    with assembled() as runtime:
         if refusal := holding.pause(runtime.tools.engine, _scope(funnel), reason, runtime.now_ms()):
             raise click.ClickException(refusal)
     click.echo("Held. What a provider has already been given is still settled; nothing else starts.")
@@ -136,7 +137,7 @@ def pause(funnel: str | None, reason: str) -> None:
 @click.command(help="Go on with all sending, or with one funnel (or with provider:NAME).")
 @click.argument("funnel", required=False)
 def resume(funnel: str | None) -> None:
-    with _assembled() as runtime:
+    with assembled() as runtime:
         if not resuming.resume(runtime.tools, _scope(funnel), runtime.now_ms()):
             raise click.ClickException(f"Nothing held {funnel or 'all sending'}.")
         with reading(runtime.tools.engine) as connection:
@@ -157,7 +158,7 @@ def suppressions() -> None:
 
 @suppressions.command(help="Read the provider's suppression lists now; a worker does so daily.")
 def pull() -> None:
-    with _assembled() as runtime:
+    with assembled() as runtime:
         settings = runtime.settings
         if settings.mail != "sendgrid":
             raise click.ClickException("Only SendGrid keeps suppression lists; this service mails another way.")
@@ -202,7 +203,7 @@ def lift_command(address: str | None) -> None:
         found = validate_email(typed, check_deliverability=False, allow_smtputf8=False, test_environment=True)
     except EmailNotValidError:
         raise click.ClickException("That is not an address.") from None
-    with _assembled() as runtime:
+    with assembled() as runtime:
         lifted = lift(runtime.tools, str(found.ascii_email))
     if lifted is None:
         raise click.ClickException("Nothing stood against this address.")
@@ -210,7 +211,7 @@ def lift_command(address: str | None) -> None:
 
 
 @contextmanager
-def _assembled() -> Iterator[Runtime]:
+def assembled() -> Iterator[Runtime]:
     runtime = assemble(load())
     try:
         yield runtime

@@ -34,9 +34,10 @@ MAY_IMPORT = {
     "up": {"leash", "settings"},
     "meters": {"core"},
     "operate": {"flow", "keyring", "mail", "runtime", "settings", "store"},
+    "publishing": {"content", "core", "flow", "operate", "runtime", "store"},
     "cli": {
-        *("balance", "content", "flow", "keyring", "leash", "operate", "runtime", "settings", "store", "up", "web"),
-        "worker",
+        *("balance", "content", "flow", "keyring", "leash", "operate", "publishing", "runtime", "settings", "store"),
+        *("up", "web", "worker"),
     },
     "__main__": {"cli"},
     "__init__": set(),

@@ -61,14 +61,14 @@ def soonest(tools: Tools, now_ms: int) -> int:
 
 
 def go_on(tools: Tools, now_ms: int, limit: int = AT_ONCE) -> int:
-    """One part of whatever is unfinished, or else of what may be forgotten. Returns how many were looked at."""
+    """One part of whatever is unfinished, and of what may be forgotten. Returns how many were looked at."""
     with reading(tools.engine) as connection:
         open_ = publications.unfinished(connection)
-    if open_:
-        return sum(part.seen for part in (move_some(tools, id_, now_ms, limit) for id_ in open_) if part)
-    with writing(tools.engine) as connection:
-        publications.forget(connection, now_ms - UNDO_MS, limit)
-    return 0
+        old = publications.forgettable(connection, now_ms - UNDO_MS)
+    if old is not None:
+        with writing(tools.engine) as connection:
+            publications.forget(connection, old, limit)
+    return sum(part.seen for part in (move_some(tools, id_, now_ms, limit) for id_ in open_) if part)
 
 
 def to_look_at(tools: Tools) -> int:

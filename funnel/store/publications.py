@@ -134,17 +134,16 @@ def moved_after(connection: Connection, publication_id: int, enrollment_id: int,
     return connection.execute(found.order_by(moved.c.enrollment_id).limit(limit)).all()
 
 
-def forget(connection: Connection, before_ms: int, limit: int) -> bool:
-    """Deletes up to `limit` of what publications of before then have moved: too old to be undone. True if there were
-    any."""
+def forgettable(connection: Connection, before_ms: int) -> int | None:
+    """A publication of before then of which it is still known whom it moved: too old to be undone."""
     old = select(publication.c.id).where(publication.c.state == DONE, publication.c.at_ms < before_ms)
-    id_ = connection.scalar(old.order_by(publication.c.id).limit(1))
-    if id_ is None:
-        return False
-    rows = moved_after(connection, id_, -1, limit)
-    if rows:
+    return connection.scalar(old.order_by(publication.c.id).limit(1))
+
+
+def forget(connection: Connection, id_: int, limit: int) -> None:
+    """Deletes up to `limit` of whom a publication has moved."""
+    if rows := moved_after(connection, id_, -1, limit):
         own = moved.c.publication_id == id_, moved.c.enrollment_id <= rows[-1].enrollment_id
         connection.execute(moved.delete().where(*own))
     else:
         enter(connection, id_, EXPIRED)
-    return True

@@ -35,6 +35,8 @@ class Desk(World):
         self.root = folder / "content"
         for room in ("sequences", "emails"):
             shutil.copytree(ROOT / "tests/example" / room, self.root / room)
+        rules = self.root / f"sequences/{KITCHEN}/funnel.toml"
+        rules.write_text(re.sub(r"\[schedule\].*?\n\n", "", rules.read_text(), flags=re.DOTALL))
         self._head = (self.root / PLANNER).read_text().split("[[lessons]]")[0]
         self._head = re.sub(r"\[\[goals\]\].*", "", self._head, flags=re.DOTALL)
 
@@ -58,9 +60,9 @@ class Desk(World):
         shutil.rmtree(self.root / MAILS)
         (self.root / MAILS).mkdir()
         text = self._head
-        for place, written in enumerate(lessons):
+        for written in lessons:
             key, _, rules = written.partition(": ")
-            wait, *more = (rules or ("0 days" if place == 0 else f"1 day; {MORNING}")).split("; ")
+            wait, *more = (rules or ("0 days" if key == lessons[0] == "a" else f"1 day; {MORNING}")).split("; ")
             lines = ["[[lessons]]", f'key = "{key}"', f'email = "planner/{key}.md"', f'wait = "{wait}"', *more]
             text += "\n".join(lines) + "\n\n"
             (self.root / MAILS / f"{key}.md").write_text(_MAIL.format(key=key))

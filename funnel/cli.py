@@ -9,7 +9,7 @@ import click
 import structlog
 
 from funnel import balance, content, leash
-from funnel.flow.publish import publish
+from funnel.flow.publish import Note, publish
 from funnel.keyring import KeyringError
 from funnel.operate import COMMANDS
 from funnel.publishing import COMMANDS as PUBLISHING
@@ -127,6 +127,6 @@ def release(settings: Settings) -> dict[str, str]:
     runtime: Runtime = assemble(settings)
     try:
         migrate(runtime.tools.engine)
-        return publish(runtime.tools, settings.content, runtime.now_ms())
+        return publish(runtime.tools, settings.content, runtime.now_ms(), Note(settings.author, "release"))
     finally:
         runtime.close()

@@ -7,8 +7,8 @@ import sys
 import click
 import structlog
 
-from funnel import authoring, content, foresee, leash, operate
-from funnel.flow.publish import publish
+from funnel import authoring, content, foresee, leash, operate, publishing
+from funnel.flow.publish import Note, publish
 from funnel.keyring import KeyringError
 from funnel.runtime import Runtime, assemble, settle_down
 from funnel.settings import Settings, SettingsError, load
@@ -36,7 +36,7 @@ def main() -> None:
     )
 
 
-for _command in (*authoring.COMMANDS, *operate.COMMANDS, *foresee.COMMANDS):
+for _command in (*authoring.COMMANDS, *publishing.COMMANDS, *operate.COMMANDS, *foresee.COMMANDS):
     main.add_command(_command)
 
 
@@ -97,6 +97,6 @@ def release(settings: Settings) -> dict[str, str]:
     runtime: Runtime = assemble(settings)
     try:
         migrate(runtime.tools.engine)
-        return publish(runtime.tools, settings.content, runtime.now_ms())
+        return publish(runtime.tools, settings.content, runtime.now_ms(), Note(settings.author, "release"))
     finally:
         runtime.close()

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from funnel.flow import holding, resuming
+from funnel.flow import history, holding, resuming
 from funnel.flow.doctor import Around, Finding, Level, evidence, examine, moment
 from funnel.flow.lifting import lift
 from funnel.flow.sweep import assume_sent, resend, unknown_batches
@@ -57,7 +57,8 @@ def _findings(settings: Settings) -> list[Finding]:
         return [Finding(Level.BAD, "keyring", str(error), "Nothing runs without it.")]
     try:
         around = Around(_redis_url(settings), LAST_TICK, partial(_check, settings), bool(settings.webhook_key))
-        return list(examine(runtime.tools, around, runtime.now_ms()))
+        found = list(examine(runtime.tools, around, runtime.now_ms()))
+        return [*found, *history.finding(runtime.tools, settings.content)]
     finally:
         runtime.close()
 

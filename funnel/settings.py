@@ -57,6 +57,7 @@ class Settings:
     lease_ms: int
     metrics_port: int | None
     token: str | None
+    author: str
 
     @property
     def embedded(self) -> bool:
@@ -101,6 +102,7 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         lease_ms=_duration(env, "FUNNEL_LEASE", 15_000),
         metrics_port=_number(env, "FUNNEL_METRICS_PORT", 0, 1, 65535) if env.get("FUNNEL_METRICS_PORT") else None,
         token=env.get("FUNNEL_TOKEN") or None,
+        author=env.get("FUNNEL_AUTHOR") or "",
     )
     _check(settings, env)
     return settings

@@ -18,7 +18,7 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from funnel import runtime, settings
-from funnel.flow import events, holding, plan, sweep
+from funnel.flow import events, holding, plan, rebooking, sweep
 from funnel.flow.holding import Gate
 from funnel.flow.sweep import Attention
 from funnel.hands import Hands
@@ -148,6 +148,7 @@ def _look_after(parts: Runtime, attention: Attention, now_ms: int) -> bool:
         log.error("clock differs from the database's; taking no work", skew_ms=skew_ms)
         return False
     events.apply(parts.tools, now_ms)
+    rebooking.go_on(parts.tools, now_ms)
     for row in sweep.sweep(parts.tools, now_ms) if attention.may_judge(now_ms) else ():
         log.error("counts as sent, though nobody can tell", batch=row.uid, recipients=row.size)
     return True

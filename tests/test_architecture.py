@@ -39,10 +39,11 @@ MAY_IMPORT = {
     "simulate": {"core", "flow", "keyring", "mail", "simulate", "store"},
     "foresee": {"content", "core", "flow", "foresee", "mail", "operate", "runtime", "settings", "simulate", "store"},
     "operate": {"flow", "keyring", "mail", "runtime", "settings", "store"},
+    "publishing": {"content", "core", "flow", "operate", "runtime", "store"},
     "authoring": {"content", "core", "lint", "preview", "runtime", "settings"},
     "cli": {
-        *("authoring", "content", "flow", "foresee", "keyring", "leash", "operate", "runtime", "settings", "store"),
-        *("up", "web", "worker"),
+        *("authoring", "content", "flow", "foresee", "keyring", "leash", "operate", "publishing", "runtime"),
+        *("settings", "store", "up", "web", "worker"),
     },
     "__main__": {"cli"},
     "__init__": set(),

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from funnel.core.progress import Reader, step_after
 from funnel.core.sequence import Funnel
+from funnel.flow import editions
 from funnel.flow.course import go_on
 from funnel.flow.crowd import Crowd, shares_days
 from funnel.flow.tools import Tools
@@ -24,6 +25,7 @@ def follow_up(connection: Connection, tools: Tools, name: str, rows: list[Record
     keys = {id_: key for key, id_ in ids.items()}
     ends = {ids[pattern.lessons[-1].key] for pattern in funnel.patterns.values()}
     crowd = Crowd(connection, {row.subscriber_id for row in rows} if shares_days(tools, published) else ())
+    doubtful = editions.doubtful(editions.course(connection, tools, funnel), ids)
     steps: dict[tuple[object, ...], tuple[int, int] | None] = {}
     simple, last, other = [], [], []
     for row in rows:
@@ -38,7 +40,7 @@ def follow_up(connection: Connection, tools: Tools, name: str, rows: list[Record
             other.append(row)
         elif row.lesson_id in ends:
             last.append(row)
-        elif found is None:
+        elif found is None or (row.pattern, row.lesson_id) in doubtful:
             other.append(row)
         else:
             simple.append((row, (row.enrollment_id, *found, row.turn)))

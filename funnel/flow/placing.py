@@ -7,9 +7,10 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from funnel.core.consent import Enrolled
-from funnel.core.progress import Reader, after_finish, next_step, put_off
+from funnel.core.progress import Reader, put_off
 from funnel.core.schedule import DAY_MS
 from funnel.core.sequence import Funnel
+from funnel.flow import editions
 from funnel.flow.crowd import Crowd, shares_days
 from funnel.flow.tools import Tools
 from funnel.store import enrollments, positions, reached, revisions
@@ -75,11 +76,12 @@ def place(
     facts = facts or Facts(connection, tools, funnel, who, now_ms)
     ids = [each.enrollment.id for each in people]
     events = reached.of(connection, ids) if "event" in funnel.reads else {}
+    edition = editions.course(connection, tools, funnel)
     rows, finished = [], []
     for enrollment, zone, from_ms in people:
         reader = facts.reader(enrollment, zone, enrollment.id, events.get(enrollment.id, {}))
-        step_of = after_finish if enrollment.reason == AFTER_ALL else next_step
-        step = step_of(funnel, reader, facts.had[enrollment.subscriber_id], from_ms, tools.day_ms)
+        had = facts.had[enrollment.subscriber_id]
+        step = edition.onward(reader, had, from_ms, finished=enrollment.reason == AFTER_ALL)
         if step is None:
             finished.append(enrollment.id)
             facts.crowd.leave(enrollment.subscriber_id, enrollment.id)

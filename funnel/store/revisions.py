@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from sqlalchemy import Connection, select
 
 from funnel.store.tables import current_revision, lesson, revision, wording
-from funnel.store.upsert import insert_missing
+from funnel.store.upsert import dialect_insert, insert_missing
 
 
 def add(connection: Connection, revision_id: str, funnel: str, files: Mapping[str, bytes], now_ms: int) -> None:
@@ -30,9 +30,17 @@ def files(connection: Connection, revision_id: str) -> tuple[str, dict[str, byte
     return row.funnel, {path: base64.b64decode(content) for path, content in packed.items()}
 
 
+def named(connection: Connection, start: str, funnel: str | None = None) -> dict[str, str]:
+    """Revision id → funnel, for up to ten whose ids begin with `start`."""
+    found = select(revision.c.id, revision.c.funnel).where(revision.c.id.startswith(start, autoescape=True))
+    found = found if funnel is None else found.where(revision.c.funnel == funnel)
+    return {row.id: row.funnel for row in connection.execute(found.order_by(revision.c.id).limit(10))}
+
+
 def make_current(connection: Connection, funnel: str, revision_id: str, now_ms: int) -> None:
-    connection.execute(current_revision.delete().where(current_revision.c.funnel == funnel))
-    connection.execute(current_revision.insert().values(funnel=funnel, revision_id=revision_id, since_ms=now_ms))
+    values = {"revision_id": revision_id, "since_ms": now_ms}
+    adding = dialect_insert(connection, current_revision).values(funnel=funnel, **values)
+    connection.execute(adding.on_conflict_do_update(index_elements=["funnel"], set_=values))
 
 
 def current(connection: Connection) -> dict[str, str]:

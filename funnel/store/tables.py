@@ -14,9 +14,11 @@ from sqlalchemy import (
 )
 
 from funnel.store.course_tables import reached, slot
+from funnel.store.edit_tables import late, moved, publication
 from funnel.store.schema import COUNTED, Id, Record, metadata, partial, records
 
-__all__ = ["Record", "metadata", "reached", "records", "slot"]  # everybody's: whoever reads a table reads its records
+# Everybody's: whoever reads a table reads its records.
+__all__ = ["Record", "late", "metadata", "moved", "publication", "reached", "records", "slot"]
 
 # An immutable snapshot of one funnel; `content` is compressed JSON, path → base64 of the file.
 revision = Table(

@@ -1,7 +1,9 @@
 """Publishing: a folder becomes a revision that never changes."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlalchemy import Engine
@@ -72,6 +74,43 @@ def test_a_renamed_folder_cannot_take_the_slug_of_a_funnel_that_people_are_in(em
         (tmp_path / room / "kitchen").rename(tmp_path / room / "pantry")
     with pytest.raises(content.ContentError, match="belongs to the published funnel 'kitchen'"):
         publish(empty, tmp_path, NOON_MS + 1)
+
+
+def test_whoever_reads_meanwhile_sees_all_funnels_old_or_all_new_and_needs_no_restart(
+    empty: Tools, tmp_path: Path
+) -> None:
+    copied(tmp_path)
+    for room in ("sequences", "emails"):
+        shutil.copytree(tmp_path / room / "kitchen", tmp_path / room / "pantry")
+    head = tmp_path / "sequences/pantry/funnel.toml"
+    head.write_text(head.read_text().replace('slug = "kitchen"', 'slug = "pantry"'))
+    pages = [tmp_path / f"sequences/{name}/landing.md" for name in ("kitchen", "pantry")]
+    text, over = pages[0].read_text(), Event()
+
+    def edition(number: int) -> None:
+        for page in pages:
+            page.write_text(f"{text}\nEdition {number}.\n")
+        publish(empty, tmp_path, NOON_MS + number)
+
+    def read() -> list[set[str]]:
+        seen, last = [], False
+        while not last:
+            last = over.is_set()
+            with reading(empty.engine) as connection:
+                found = empty.current(connection).values()
+            seen.append({funnel.landing.body.strip().rpartition("\n")[2] for _, funnel in found})
+        return seen
+
+    edition(0)
+    with ThreadPoolExecutor() as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for number in range(1, 5):
+            edition(number)
+        over.set()
+    for reader in readers:
+        seen = reader.result()
+        assert [len(each) for each in seen] == [1] * len(seen)
+        assert seen[-1] == {"Edition 4."}
 
 
 def test_people_half_way_go_on_in_the_new_revision_and_nothing_repeats(world: World, tmp_path: Path) -> None:

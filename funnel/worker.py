@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -17,12 +17,12 @@ from arq.worker import Worker
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
-from funnel import runtime, settings
-from funnel.flow import events, holding, plan, rebooking, sweep
+from funnel import hints, runtime, settings
+from funnel.flow import events, holding, plan, rebooking, resuming, sweep
 from funnel.flow.holding import Gate
 from funnel.flow.sweep import Attention
 from funnel.hands import Hands
-from funnel.runtime import LAST_TICK, NUDGE, Runtime
+from funnel.runtime import NUDGE, Runtime
 from funnel.store import batches
 from funnel.store.db import now_ms as database_now_ms
 from funnel.store.db import reading
@@ -33,10 +33,8 @@ REDIS_S = 2.0  # for connecting to Redis, and for each of its answers
 PAUSE_S = 1.0  # before Redis is asked again
 PARTING_S = 5.0
 JOB_TIMEOUT_S = 300
-RECIPIENTS_PER_JOB = 1_000
 BATCHES_PER_TICK = 400
 PLANS_PER_TICK = 3
-HINT_SLOT_MS = 15_000
 LARGEST_SKEW_MS = 2_000
 
 log = structlog.get_logger()
@@ -85,7 +83,7 @@ async def keep_ticking(ctx: _C) -> None:
     while True:
         began_s = clock()
         try:
-            await _tick(ctx, lambda found: _hint(ctx, found))
+            await _tick(ctx, lambda found: hints.hint(ctx, found))
         except Exception as error:  # noqa: BLE001 -- the next one may succeed
             log.error("tick", fault=type(error).__name__)
         await asyncio.sleep(began_s + TICK_S - clock())
@@ -129,6 +127,8 @@ async def _tick(ctx: _C, begin: Callable[[Sequence[Record]], Awaitable[None]]) -
     lock: asyncio.Lock = ctx["ticking"]
     async with lock:
         await hands.catch_up()
+        if "awake" not in ctx:
+            await _wake(ctx)
         if not await hands.write(lambda parts, now_ms: _look_after(parts, ctx["attention"], now_ms), "tick"):
             return
         for _ in range(PLANS_PER_TICK):
@@ -138,6 +138,14 @@ async def _tick(ctx: _C, begin: Callable[[Sequence[Record]], Awaitable[None]]) -
             await begin(await hands.write(_startable))
             if planned.lessons < plan.ROWS_AT_ONCE:
                 break
+
+
+async def _wake(ctx: _C) -> None:
+    """Before the first tick: after a time without any worker nobody gets at night what should have come by day."""
+    hands: Hands = ctx["hands"]
+    if not await hints.is_attended(ctx["redis"], hands.runtime.now_ms()):
+        await hands.write(lambda parts, now_ms: resuming.wake(parts.tools, now_ms))
+    ctx["awake"] = True
 
 
 def _look_after(parts: Runtime, attention: Attention, now_ms: int) -> bool:
@@ -160,42 +168,6 @@ def _startable(parts: Runtime, now_ms: int) -> Sequence[Record]:
         gate = held.provider(parts.tools.provider)
         most = {Gate.OPEN: BATCHES_PER_TICK, Gate.HALF_OPEN: 1, Gate.SHUT: 0}[gate]
         return batches.startable(connection, now_ms, most, held.funnels)
-
-
-async def _hint(ctx: _C, found: Sequence[Record]) -> None:
-    """Tells all workers what can be started. When Redis does not answer nobody hears it: this one begins by itself."""
-    try:
-        await _tell(ctx, found)
-    except (RedisError, OSError):
-        await ctx["hands"].begin(found)
-
-
-async def _tell(ctx: _C, found: Sequence[Record]) -> None:
-    """A hint lost with Redis is given again in the next slot; one that is still queued is not doubled."""
-    redis: ArqRedis = ctx["redis"]
-    now_ms = ctx["hands"].runtime.now_ms()
-    slot, given = ctx.get("hinted", (0, set()))
-    if slot != now_ms // HINT_SLOT_MS:
-        slot, given = now_ms // HINT_SLOT_MS, set()
-    for part in _by_thousands([row for row in found if row.id not in given]):
-        await redis.enqueue_job("send_batches", part, _job_id=f"send:{part[0]}:{slot}")
-        given.update(part)
-    ctx["hinted"] = slot, given
-    await redis.set(LAST_TICK, now_ms)
-
-
-def _by_thousands(found: Sequence[Record]) -> Iterator[list[int]]:
-    """Batch ids in parts of about RECIPIENTS_PER_JOB: a job costs a millisecond, whatever it carries."""
-    part: list[int] = []
-    recipients = 0
-    for row in found:
-        part.append(row.id)
-        recipients += row.size
-        if recipients >= RECIPIENTS_PER_JOB:
-            yield part
-            part, recipients = [], 0
-    if part:
-        yield part
 
 
 async def send_batches(ctx: _C, ids: list[int]) -> None:

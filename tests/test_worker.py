@@ -4,8 +4,11 @@ import asyncio
 import dataclasses
 import itertools
 import threading
+import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -13,14 +16,17 @@ from sqlalchemy.exc import OperationalError
 from funnel import answers, settings, worker
 from funnel.bucket import connect
 from funnel.core.delivery import ACCEPTED, Report, State, Unknowns
+from funnel.core.schedule import HOUR_MS
 from funnel.flow import plan, settle, start, sweep
 from funnel.flow.holding import Breaker
 from funnel.flow.start import Started
+from funnel.flow.sweep import Attention
 from funnel.flow.tools import Tools
 from funnel.hands import TOO_LATE, Hands
 from funnel.mail.provider import Mailing
 from funnel.runtime import Runtime
-from funnel.store.tables import batch, due
+from funnel.store.db import writing
+from funnel.store.tables import batch, due, subscriber
 from tests.conftest import Clock
 from tests.world import ALICE, BOB, CHARLIE, World
 
@@ -395,3 +401,30 @@ def send(busy: Hands, ids: list[int]) -> None:
         await busy.rest()
 
     asyncio.run(whole())
+
+
+@pytest.mark.parametrize("hours", [1, 5])
+def test_after_a_time_without_any_worker_what_is_late_comes_at_its_readers_hour(world: World, hours: int) -> None:
+    world.join_all(ALICE)
+    world.work()
+    moment = Runtime.now_ms() - hours * HOUR_MS
+    west = (time.gmtime().tm_hour + 9) % 24 - 12
+    asleep = f"Etc/GMT{west:+d}"  # where it is three at night
+    with writing(world.tools.engine) as connection:
+        connection.execute(due.update().values(due_ms=moment))
+        connection.execute(subscriber.update().values(zone=asleep))
+
+    async def tick() -> None:
+        busy = hands(world, Gate())
+        away = worker.connect("redis://127.0.0.1:1")
+        context = {"hands": busy, "redis": away, "ticking": asyncio.Lock(), "attention": Attention(15_000)}
+        await worker._tick(context, busy.begin)
+        await busy.rest()
+
+    asyncio.run(tick())
+    assert [row.state for row in world.rows(batch) if row.kind == "lesson"] == [State.ACCEPTED]
+    assert [local(row.due_ms, asleep) for row in world.rows(due)] == ["08:30"]
+
+
+def local(instant_ms: int, zone: str) -> str:
+    return datetime.fromtimestamp(instant_ms / 1000, ZoneInfo(zone)).strftime("%H:%M")

@@ -30,6 +30,13 @@ def resume(tools: Tools, scope: str, now_ms: int) -> bool:
     return holding.resume(tools.engine, scope, now_ms)
 
 
+def wake(tools: Tools, now_ms: int) -> int:
+    """To be called when nobody has worked for a while: what is late by now is put off likewise. Returns how many."""
+    with reading(tools.engine) as connection:
+        names = sorted(revisions.current(connection))
+    return sum(put_off_late(tools, name, now_ms) for name in names)
+
+
 def put_off_late(tools: Tools, name: str, now_ms: int, at_once: int = ROWS_AT_ONCE) -> int:
     """Puts off what is late in a funnel to the next moment that its readers' clocks allow. Returns how many.
 

@@ -45,9 +45,9 @@ def _events(pattern: Pattern) -> set[str]:
     """The events that a sequence waits for or asks about."""
     found = set()
     for lesson in pattern.lessons:
-        if awaited := getattr(lesson, "until", None):
-            found.add(str(awaited.event))
-        for condition in (*getattr(lesson, "only_if", ()), *getattr(lesson, "unless", ())):
+        if lesson.until:
+            found.add(lesson.until.event)
+        for condition in (*lesson.only_if, *lesson.unless):
             found |= set(condition.values) if condition.trait == "event" else set()
     return found
 

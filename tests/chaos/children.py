@@ -15,7 +15,7 @@ import uvicorn.loops.auto
 import uvicorn.protocols.http.auto  # noqa: F401 -- loaded before the fork, as all of these
 from sqlalchemy import Engine
 
-from funnel import cli, hands, runtime, worker
+from funnel import cli, hands, hints, runtime, worker
 from funnel.core import pace
 from funnel.core.delivery import Cause, Health, Report
 from funnel.core.pace import Patience as Bearing
@@ -77,7 +77,8 @@ def _hasten(patience: Patience, traps: Traps) -> None:
     """Waits that are minutes in life are seconds here. Nothing else differs."""
     _put(sweep, STALE_MS=STALE_MS)
     _put(holding, PROBE_MS=1_500)
-    _put(worker, HINT_SLOT_MS=1_000, JOB_TIMEOUT_S=10)
+    _put(hints, HINT_SLOT_MS=1_000)
+    _put(worker, JOB_TIMEOUT_S=10)
     _put(pace, PATIENCE={Health.REFUSING: Bearing(1, 1_000, 2_000), Health.FAILING: Bearing(5, 500, 2_000)})
     _put(runtime, Smtp=partial(Smtp, read_s=SMTP_READ_S))
     wait_ms, assemble = settling._wait_ms, runtime.assemble

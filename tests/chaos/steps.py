@@ -4,7 +4,7 @@ from typing import Any
 
 from arq.connections import ArqRedis
 
-from funnel import bucket, hands, worker
+from funnel import bucket, hands, hints
 from funnel.flow import course, leaving, plan, signup, start, sweep
 from funnel.flow import events as flow_events
 from funnel.mail import sendgrid_wire
@@ -22,7 +22,7 @@ WORKER: dict[str, Step] = {
     "take due rows": (enrollments, "take_due"),
     "add batches": (batches, "add"),
     "add deliveries": (deliveries, "add"),
-    "hint": (worker, "_hint"),
+    "hint": (hints, "hint"),
     "enqueue": (ArqRedis, "enqueue_job"),
     "start": (hands, "start"),
     "claim": (batches, "start"),

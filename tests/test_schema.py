@@ -19,7 +19,9 @@ SHIPPED = sorted(path for path in ROOT.glob("**/sequences/*/*.toml") if ".venv" 
 
 
 def kind(path: Path) -> str:
-    return path.stem if path.stem in FORMS else "pattern"
+    name, _, locale = path.stem.partition(".")
+    known = name if name in FORMS else "pattern"
+    return f"{known}.locale" if locale else known
 
 
 def mistakes(value: Any, schema: dict[str, Any], whole: dict[str, Any], place: str = "") -> Iterator[str]:

@@ -5,21 +5,27 @@ from collections.abc import Iterator
 from typing import Any
 
 from funnel.content.forms import Form, FunnelForm, PatternForm, QuizForm, SupportForm
+from funnel.content.spoken_forms import SpokenFunnelForm, SpokenPatternForm, SpokenQuizForm, SpokenSupportForm
 
 FORMS: dict[str, type[Form]] = {
     "funnel": FunnelForm,
     "quiz": QuizForm,
     "pattern": PatternForm,
     "support": SupportForm,
+    "funnel.locale": SpokenFunnelForm,
+    "quiz.locale": SpokenQuizForm,
+    "pattern.locale": SpokenPatternForm,
+    "support.locale": SpokenSupportForm,
 }
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schemas() -> Iterator[tuple[str, str]]:
-    """(file name, text) of each schema: funnel, quiz, pattern (every <pattern>.toml) and support."""
+    """(file name, text) of each schema: funnel, quiz, pattern (every <pattern>.toml) and support, and of each one's
+    translations (<pattern>.<locale>.toml)."""
     for name, form in FORMS.items():
         made = {"$schema": _DRAFT, **_plain(form.model_json_schema())}
-        made["title"] = f"{name}.toml" if name != "pattern" else "<pattern>.toml"
+        made["title"] = f"{name.replace('pattern', '<pattern>').replace('locale', '<locale>')}.toml"
         yield f"{name}.json", json.dumps(made, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -13,7 +13,7 @@ from tests.conftest import NAME, ROOT
 
 PATTERNS = ("fight", "flight", "freeze", "fawn")
 NUMBERS = range(1, 8)
-FILES = content.read_folder(ROOT, NAME)
+FILES = {path: text for path, text in content.read_folder(ROOT, NAME).items() if path.count(".") == 1}  # in English
 # Whoever glances at the phone reads these: no pattern, no topic.
 REVEALING = (
     *("fight", "flight", "freez", "frozen", "fawn", "doorkeeper", "side door", "quiet room", "good host"),

@@ -42,10 +42,11 @@ DAMAGED = {
 
 def routes(site: Site) -> list[str]:
     """The path of every form, with links that are ours, in an order in which none spoils another."""
-    stop, choose = site.link(ALICE, "Stop"), site.link(ALICE, "hoose")
+    stop, choose, read = site.link(ALICE, "Stop"), site.link(ALICE, "hoose"), site.link(ALICE, "Read in")
     confirm = site.world.mails(ALICE)[0].link("onfirm").removeprefix(site.world.tools.base_url)
     ours = [site.at(path) for path in ("q/1", "choose", "join", "inbox", "start")]
-    return [*ours, "/leave", "/language", f"{confirm}/again", confirm, choose, stop, f"{stop}/undo", f"{stop}/delete"]
+    theirs = [f"{confirm}/again", confirm, f"{read}/cooked", choose, stop, f"{stop}/undo", f"{stop}/delete"]
+    return [*ours, "/leave", "/language", "/t", *theirs]
 
 
 def test_the_table_of_forms_is_whole(joined: Site) -> None:

@@ -42,7 +42,7 @@ def test_pressing_it_is_noted_once_and_shown(cook: Site) -> None:
     path = path_of(cook)
     for _ in range(2):
         shown = cook.land(cook.client.post(f"{path}/cooked"))
-        assert f"{WORDS}: noted." in shown.text
+        assert f"{WORDS}</span>: noted." in shown.text
     assert [row.event for row in cook.world.rows(reached)] == ["cooked"]
     assert not [form for form in cook.page(path).forms if "cooked" in form.action]
 

@@ -203,7 +203,9 @@ def test_a_broken_lesson_is_named_where_it_is_broken() -> None:
 
 def test_a_pattern_of_another_language_decides_nothing() -> None:
     found = problems(with_german(**{f"{HERE}planner.de.toml": KITCHEN[PLANNER].decode()}))
-    assert {(each.file, each.place) for each in found} == {(f"{HERE}planner.de.toml", place) for place in ("goals", "lessons")}
+    assert {(each.file, each.place) for each in found} == {
+        (f"{HERE}planner.de.toml", place) for place in ("goals", "lessons")
+    }
 
 
 def test_the_shipped_funnel_is_wholly_in_german(funnel: Funnel) -> None:

@@ -60,6 +60,8 @@ def excuse(post: Post, past: Past, first: Taken, again: Taken) -> tuple[str, str
     """Who decided, and the doubt, by which a mail may have gone twice; None without them."""
     if first.message_id != again.message_id or (first.uid, first.attempt) == (again.uid, again.attempt):
         return None
+    if first.uid == again.uid and first.attempt > again.attempt:  # a request that was held up on its way, and overtaken
+        first, again = again, first
     for told in past.decisions(first.message_id):
         started_ms = past.handed[first.uid, first.attempt]["at_ms"]
         doubt = past.doubt(first, told["at_ms"])

@@ -236,6 +236,14 @@ def test_a_missing_outcome_is_named() -> None:
     ]
 
 
+def test_a_sequence_with_a_mistake_still_names_the_mails_that_are_missing() -> None:
+    text = KITCHEN[PLANNER].decode().replace('wait = "2 days"', 'wait = "100 years"', 1)
+    assert [(each.file, each.place) for each in problems({**without(STOVE), PLANNER: text.encode()})] == [
+        (STOVE, ""),
+        (PLANNER, "lessons[3].wait"),
+    ]
+
+
 def test_every_problem_is_found_at_once_and_sorted_by_file() -> None:
     files = {**KITCHEN, "sequences/kitchen/notes.md": b""}
     for path, old, new in [

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from funnel.content import forms
-from funnel.content.files import locale_of, names, read_folder, revision_id, untranslated, variant
+from funnel.content.files import locale_of, names, read_folder, revision_id, scan_folder, untranslated, variant
 from funnel.content.mails import PAGE_FIELDS, read_mail, read_page, read_snippets
 from funnel.content.patterns import read_pattern
 from funnel.content.problem import ContentError, Files, Problem
@@ -45,6 +45,7 @@ __all__ = [
     "parse_mail",
     "read_all",
     "read_folder",
+    "read_one",
     "revision_id",
     "untranslated",
 ]
@@ -57,8 +58,7 @@ def read_all(root: Path) -> dict[str, tuple[dict[str, bytes], Funnel]]:
     found, problems = {}, []
     for name in names(root):
         try:
-            files = read_folder(root, name)
-            found[name] = (files, parse(name, files))
+            found[name] = read_one(root, name)
         except ContentError as error:
             problems += error.problems
     slugs = [funnel.slug for _, funnel in found.values()]
@@ -72,6 +72,19 @@ def read_all(root: Path) -> dict[str, tuple[dict[str, bytes], Funnel]]:
     if problems:
         raise ContentError(problems)
     return found
+
+
+def read_one(root: Path, name: str) -> tuple[dict[str, bytes], Funnel]:
+    """One funnel below `root`: (files, funnel). Raises ContentError with every problem of the files and in them."""
+    files, refused = scan_folder(root, name)
+    if not refused:
+        return files, parse(name, files)
+    problems, places = list(refused), {each.file for each in refused}
+    try:
+        parse(name, files)
+    except ContentError as error:
+        problems += (each for each in error.problems if each.file not in places)
+    raise ContentError(sorted(problems))
 
 
 def parse(name: str, files: Files) -> Funnel:

@@ -19,6 +19,14 @@ def names(root: Path) -> list[str]:
 
 def read_folder(root: Path, name: str) -> dict[str, bytes]:
     """The files of one funnel, path relative to `root` → bytes. Raises ContentError for what cannot be read."""
+    files, problems = scan_folder(root, name)
+    if problems:
+        raise ContentError(problems)
+    return files
+
+
+def scan_folder(root: Path, name: str) -> tuple[dict[str, bytes], list[Problem]]:
+    """The files that can be read, likewise, and what is wrong with the others."""
     files, problems = {}, []
     for path in sorted(p for room in _ROOMS for p in (root / room / name, *(root / room / name).rglob("*"))):
         place = path.relative_to(root).as_posix()
@@ -29,9 +37,7 @@ def read_folder(root: Path, name: str) -> dict[str, bytes]:
                 problems.append(Problem(place, "", f"is larger than {LARGEST_FILE} bytes"))
             else:
                 files[place] = path.read_bytes()
-    if problems:
-        raise ContentError(problems)
-    return files
+    return files, problems
 
 
 def variant(path: str, locale: str) -> str:

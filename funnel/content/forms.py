@@ -22,6 +22,8 @@ from funnel.content.kinds import (
     Zone,
 )
 
+LESSONS_AT_MOST = 400
+
 
 class Form(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -175,7 +177,7 @@ class PatternForm(Form):
     needs: Text
     practice: Text
     goals: list[GoalForm] = []
-    lessons: Annotated[list[LessonForm], Field(min_length=1, max_length=400)]
+    lessons: Annotated[list[LessonForm], Field(min_length=1, max_length=LESSONS_AT_MOST)]
 
 
 class HelpKindForm(Form):

@@ -66,7 +66,7 @@ def _wait_ms(value: Any) -> int:
     number, _, unit = str(value).partition(" ")
     units = {"hour": HOUR_MS, "hours": HOUR_MS, "day": DAY_MS, "days": DAY_MS}
     if not number.isdecimal() or unit not in units:
-        raise ValueError('must be like "2 days" or "6 hours"')
+        raise ValueError(f'must be like "2 days" or "6 hours", and at most {LONGEST_WAIT_DAYS} days')
     if int(number) * units[unit] > LONGEST_WAIT_DAYS * DAY_MS:
         raise ValueError(f"must be at most {LONGEST_WAIT_DAYS} days")
     return int(number) * units[unit]

@@ -22,6 +22,9 @@ def read_pattern(
     path = f"sequences/{name}/{key}.toml"
     form = texts.toml(path, forms.PatternForm)
     if not form:
+        emails = texts.strings(path, "lessons", "email")
+        for email in dict.fromkeys(emails if len(emails) <= forms.LESSONS_AT_MOST else ()):
+            read_mail(texts, f"emails/{name}/{email}", LESSON_FIELDS, keys - {key}, snippets)
         return None
     for place in PATTERN_TEXTS:
         texts.markdown_value(path, place, getattr(form, place), PAGE_FIELDS)

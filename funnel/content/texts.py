@@ -1,7 +1,8 @@
 """The texts of one funnel, read one by one; problems are gathered, so that nobody has to mend them one at a time."""
 
 import tomllib
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -50,8 +51,17 @@ class Texts:
             self.problem(path, "", f"is not TOML: {error}")
         except ValidationError as error:
             for found in error.errors(include_url=False, include_input=False):
-                self.problem(path, _place(found["loc"]), _plain(found["type"], found["msg"]))
+                self.problem(path, _place(found["loc"]), _plain(found["type"], found["msg"], found.get("ctx", {})))
         return None
+
+    def strings(self, path: str, table: str, key: str) -> list[str]:
+        """The strings under `key` in the tables [[table]], as far as they can be read: for a file with mistakes."""
+        try:
+            rows = tomllib.loads(self.files[path].decode("utf-8")).get(table)
+        except (KeyError, ValueError):
+            return []
+        found = [row.get(key) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        return [each for each in found if isinstance(each, str)]
 
     def front_matter(self, path: str, form: type[_F]) -> tuple[_F | None, str, int] | None:
         """The form between the +++ lines, the body behind it, and how many lines come before the body."""
@@ -97,6 +107,8 @@ def _place(location: tuple[int | str, ...]) -> str:
     return path.removeprefix(".")
 
 
-def _plain(kind: str, message: str) -> str:
+def _plain(kind: str, message: str, known_of: Mapping[str, Any]) -> str:
     known = {"extra_forbidden": "unknown key; is it a typing mistake?", "missing": "is missing"}
+    if kind == "too_long":
+        known[kind] = "has {actual_length} entries; {max_length} is the most".format_map(known_of)
     return known.get(kind, message.removeprefix("Value error, "))

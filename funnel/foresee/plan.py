@@ -68,7 +68,7 @@ def _written(name: str | None) -> Funnel:
     if name not in names:
         says = "Say which with --funnel" if name is None else f"There is no funnel {name!r}"
         raise click.ClickException(f"{says}. Known: {', '.join(names) or 'none'}.")
-    return content.parse(name, content.read_folder(root, name))
+    return content.read_one(root, name)[1]
 
 
 def _stored(beginning: str) -> Funnel:

@@ -44,8 +44,7 @@ def read(tools: Tools, root: Path) -> tuple[dict[str, Draft], list[content.Probl
     found, problems = {}, []
     for name in content.names(root):
         try:
-            files = content.read_folder(root, name)
-            funnel = content.parse(name, files)
+            files, funnel = content.read_one(root, name)
             found[name] = Draft(funnel, files, content.revision_id(files), tools, root)
         except content.ContentError as error:
             problems += error.problems

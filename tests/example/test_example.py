@@ -43,6 +43,15 @@ def test_links_and_huge_files_are_refused_together(folder: Path) -> None:
     ]
 
 
+def test_what_the_other_files_say_is_read_all_the_same(folder: Path) -> None:
+    (folder / LANDING).unlink()
+    (folder / LANDING).symlink_to(folder / "secret.txt")
+    (folder / QUIZ).write_text("opening = [")
+    with pytest.raises(ContentError) as refused:
+        content.read_all(folder)
+    assert [problem.file for problem in refused.value.problems] == [LANDING, QUIZ]
+
+
 contents = st.dictionaries(st.text(max_size=12), st.binary(max_size=30), max_size=6)
 
 

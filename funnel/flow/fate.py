@@ -14,8 +14,8 @@ from funnel.store.tables import Record
 
 ATTEMPTS = 31  # bits of the mask
 UNEXPLAINED = (
-    "neither the acceptance before it nor the course's own times give this under any stored revision; what moved it is "
-    "not on record"
+    "neither the acceptance before it nor the course's own times give this time under any stored revision; "
+    "what moved it is not on record"
 )
 PUT_OFF = "after a pause or an outage, by another day's room, or by a change since; which of them is not on record"
 RULES: Mapping[str, str] = {
@@ -81,10 +81,7 @@ def scheduled(words: Words, lesson: str, due_ms: int, reckoned: Reckoned | None,
     """How a lesson came to be due when it is."""
     name = words.lesson(lesson)
     if reckoned is None:
-        says = f"{name}, due at {clock(due_ms)}: neither the acceptance before it nor the course's own times give this "
-        return Line(
-            None, "scheduled", says + "time under any stored revision; what moved it is not on record", delivery
-        )
+        return Line(None, "scheduled", f"{name}, due at {clock(due_ms)}: {UNEXPLAINED}", delivery)
     reasons = "; ".join(words.reason(each) for each in reckoned.step.reasons if each.code != Code.HAD)
     said_ms = reckoned.step.due_ms
     says = f"{name}, due at {clock(said_ms)}, since {reckoned.what}, by {revision(reckoned.revision_id)}: {reasons}"

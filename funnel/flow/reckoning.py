@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from funnel.core.delivery import NEVER_SENT
 from funnel.core.progress import Reader, Step, after_finish, next_step
 from funnel.flow.tools import Tools
-from funnel.store import history, holds, reached
+from funnel.store import history, holds, publications, reached
 from funnel.store.tables import Record
 
 REVISIONS_AT_MOST = 8  # that are tried; each has to be read
@@ -18,7 +18,10 @@ ANCHORS_AT_MOST = 4
 
 @dataclass(frozen=True)
 class Past:
-    """All that is on record about a course: its own `deliveries`, and those of every course of its reader (`all`)."""
+    """All that is on record about a course: its own `deliveries`, and those of every course of its reader (`all`).
+
+    `published` are its funnel's publications, the newest first; `moves`, by publication, how they have moved it.
+    """
 
     course: Record
     all: Sequence[Record]
@@ -31,6 +34,12 @@ class Past:
     current: Record | None
     held: Sequence[Record]
     reached: Mapping[str, int]
+    published: Sequence[Record]
+    moves: Mapping[int, Record]
+
+    def current_at(self, at_ms: int) -> str | None:
+        """The revision that was current then, as far as publications are on record."""
+        return next((row.revision_id for row in self.published if row.at_ms <= at_ms), None)
 
     @property
     def deliveries(self) -> list[Record]:
@@ -53,6 +62,7 @@ def gather(connection: Connection, enrollment_id: int) -> Past | None:
     if course is None:
         return None
     rows = history.deliveries(connection, course.subscriber_id)
+    published = publications.listed(connection, course.funnel)
     return Past(
         course=course,
         all=rows,
@@ -65,6 +75,8 @@ def gather(connection: Connection, enrollment_id: int) -> Past | None:
         current=history.current_since(connection, course.funnel),
         held=holds.listed(connection),
         reached=reached.of(connection, [course.id]).get(course.id, {}),
+        published=published,
+        moves=publications.moves_of(connection, course.id, [row.id for row in published]),
     )
 
 
@@ -78,19 +90,28 @@ def reckon(
     """
     earlier: Reckoned | None = None
     before = [row for row in past.all if delivery_id is None or row.id < delivery_id]
-    for name in _revisions(past, revision_id):
+    for name, from_ms, what in _candidates(past, before, due.due_ms, revision_id):
         funnel = tools.funnel(connection, name)
-        for from_ms, what in _anchors(past, before, due.due_ms):
-            reader, had = _reader(past, before, from_ms, due.due_ms), _had(before, from_ms)
-            for step_of in (next_step, after_finish):
-                step = step_of(funnel, reader, had, from_ms, tools.day_ms)
-                if step is None or step.lesson.key != due.lesson_key:
-                    continue
-                found = Reckoned(from_ms, what, name, step)
-                if step.due_ms == due.due_ms:
-                    return found
-                earlier = earlier or (found if step.due_ms < due.due_ms else None)
+        reader, had = _reader(past, before, from_ms, due.due_ms), _had(before, from_ms)
+        for step_of in (next_step, after_finish):
+            step = step_of(funnel, reader, had, from_ms, tools.day_ms)
+            if step is None or step.lesson.key != due.lesson_key:
+                continue
+            found = Reckoned(from_ms, what, name, step)
+            if step.due_ms == due.due_ms:
+                return found
+            earlier = earlier or (found if step.due_ms < due.due_ms else None)
     return earlier
+
+
+def _candidates(past: Past, before: Sequence[Record], due_ms: int, first: str | None) -> Iterator[tuple[str, int, str]]:
+    """(revision, instant, what happened then): first with what was current at the instant, then with any other."""
+    anchors = _anchors(past, before, due_ms)
+    then = [(past.current_at(from_ms), from_ms, what) for from_ms, what in anchors]
+    ever = [(name, *anchor) for name in _revisions(past, first) for anchor in anchors]
+    for name, from_ms, what in dict.fromkeys((*then, *ever)):
+        if name is not None:
+            yield name, from_ms, what
 
 
 def _revisions(past: Past, first: str | None) -> list[str]:

@@ -18,7 +18,9 @@ from funnel.store.holds import EVERYTHING, funnel_scope
 from funnel.store.tables import Record
 
 AS_NOW = "Zone, pace and second pattern are taken as they are now: what they were before is not on record."
-OTHER_REVISION = "Which revision was current at a past moment is not on record: the one named gives this very time."
+OTHER_REVISION = (
+    "The first publications are not on record: of the time before, the revision named gives this very time."
+)
 TURNS = "Of a course's changes only the last one has its time on record."
 HOLDS = "Holds that have ended are not on record: what came late may have been held, paced, or met no worker."
 
@@ -89,6 +91,7 @@ def _course(past: Past, spoken: Words, now_ms: int) -> Iterator[Line]:
     if course.changed_ms != course.created_ms or course.turn > 1:
         why = f": {rule(course.reason)}" if course.reason else ""
         yield Line(course.changed_ms, "changed", f"the course is {course.state}, in turn {course.turn}{why}")
+    yield from _published(past, spoken)
     for event, at_ms in past.reached.items():
         yield Line(at_ms, "reached", f"the reader reached {spoken.event(event)}")
     if past.suppressed:
@@ -98,6 +101,21 @@ def _course(past: Past, spoken: Words, now_ms: int) -> Iterator[Line]:
             until = "until a person resumes it" if row.until_ms is None else f"until {clock(row.until_ms)}"
             if row.until_ms is None or row.until_ms > now_ms:
                 yield Line(row.since_ms, "held", f"{row.scope}: {row.reason}; {until}")
+
+
+def _published(past: Past, spoken: Words) -> Iterator[Line]:
+    """The publications since the course began, and where they have moved it."""
+    for row in past.published:
+        if row.at_ms > past.course.created_ms:
+            yield Line(row.at_ms, "published", f"{revision(row.revision_id)} is current, by policy {row.policy}")
+        if move := past.moves.get(row.id):
+            before = _place(spoken, move.old_key, move.old_due_ms) or "having finished"
+            after = _place(spoken, move.new_key, move.new_due_ms) or "the end: nothing is left to send"
+            yield Line(row.at_ms, "moved", f"by that publication, from {before}, to {after}")
+
+
+def _place(spoken: Words, key: str | None, due_ms: int | None) -> str:
+    return "" if due_ms is None else f"{spoken.lesson(key)}, due at {clock(due_ms)}"
 
 
 def _deliveries(
@@ -142,7 +160,7 @@ def _open(past: Past) -> bool:
 def _gaps(past: Past, lines: list[Line]) -> Iterator[str]:
     if any(line.what == "scheduled" for line in lines):
         yield AS_NOW
-    if len(past.revisions) > 1:
+    if len(past.revisions) > 1 and past.current_at(past.course.created_ms) is None:
         yield OTHER_REVISION
     if past.course.turn > 1:
         yield TURNS

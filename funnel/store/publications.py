@@ -128,6 +128,15 @@ def already_moved(connection: Connection, publication_id: int, enrollment_ids: C
     return set(connection.scalars(found))
 
 
+def moves_of(connection: Connection, enrollment_id: int, ids: Collection[int]) -> dict[int, Record]:
+    """Publication → how it has moved an enrollment: old_due_ms, old_key, new_due_ms, new_key. For `ids` alone."""
+    old, new = lesson.alias("old"), lesson.alias("new")
+    joined = moved.outerjoin(old, old.c.id == moved.c.old_lesson_id).outerjoin(new, new.c.id == moved.c.new_lesson_id)
+    found = select(moved, old.c.key.label("old_key"), new.c.key.label("new_key")).select_from(joined)
+    theirs = among(connection, moved.c.publication_id, ids), moved.c.enrollment_id == enrollment_id
+    return {row.publication_id: row for row in connection.execute(found.where(*theirs))}
+
+
 def moved_after(connection: Connection, publication_id: int, enrollment_id: int, limit: int) -> Sequence[Record]:
     """Up to `limit` of those that a publication has moved, from this enrollment on."""
     found = select(moved).where(moved.c.publication_id == publication_id, moved.c.enrollment_id > enrollment_id)

@@ -1,15 +1,20 @@
 """The story of a course and of a delivery: every send, skip and delay with its rule, and nothing of the person."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from funnel.core.delivery import Fate, Report, State
+from funnel.core.moving import Policy
 from funnel.flow import course, holding, leaving, plan, sweep, why
 from funnel.flow.fate import Line
 from funnel.flow.why import Story
+from funnel.keyring import Keyring
 from funnel.store.tables import batch, delivery, due
-from tests.conftest import NAME
+from tests.conftest import NAME, Clock, make_tools
+from tests.desk import Desk
 from tests.world import ALICE, BOB, World
 
 
@@ -174,6 +179,24 @@ def test_the_story_of_a_delivery_is_its_own_alone(world: World) -> None:
     assert found is not None
     assert {line.delivery for line in found.lines} == {None, 3}
     assert (found.about["delivery"], len(of(found, "scheduled"))) == (3, 1)
+
+
+def test_a_publication_tells_where_it_moved_the_course_and_what_was_current_when(
+    engine: Engine, keyring: Keyring, clock: Clock, tmp_path: Path
+) -> None:
+    desk = Desk(make_tools(engine, keyring), clock, tmp_path)
+    first = desk.publish("a", "b", "c")
+    desk.join(ALICE)
+    desk.work()
+    clock.forward(hours=1)
+    second = desk.publish("a", "c", "b", policy=Policy.ALONG)
+    desk.days(5)
+    found = story(desk)
+    assert says(found, "published") == f"revision {second[:12]} is current, by policy along"
+    assert says(found, "moved").startswith("by that publication, from lesson 3, due at 2026-11-")
+    assert ", to lesson 2, due at 2026-11-" in says(found, "moved")
+    assert [first[:12] in line.says for line in of(found, "scheduled")] == [True, False, False]
+    assert why.OTHER_REVISION not in found.gaps
 
 
 def test_what_is_not_there_has_no_story(world: World) -> None:

@@ -29,11 +29,11 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when it answers."""
-        self._process = self._open()
+        """Returns when it answers. What its killed forebear holds (memory, a port) may take a moment to be free."""
         deadline = time.monotonic() + START_S
         while not self._answers():
-            assert self._process.poll() is None, f"{self.name} ended with {self._process.returncode}"
+            if self._process is None or self._process.poll() is not None:
+                self._process = self._open()
             assert time.monotonic() < deadline, f"{self.name} does not answer"
             time.sleep(0.02)
         self.pid_file.write_text(str(self._process.pid))

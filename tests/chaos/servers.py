@@ -31,16 +31,17 @@ class Server:
     def start(self) -> None:
         """Returns when it answers. What its killed forebear holds (memory, a port) may take a moment to be free."""
         deadline = time.monotonic() + START_S
-        while not self._answers():
-            if self._process is None or self._process.poll() is not None:
+        while not (self._runs() and self._answers()):
+            if not self._runs():
                 self._process = self._open()
             assert time.monotonic() < deadline, f"{self.name} does not answer"
             time.sleep(0.02)
+        assert self._process is not None
         self.pid_file.write_text(str(self._process.pid))
 
     def alive(self) -> bool:
         """Finishes the work of a killer that was itself killed half-way."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None or not self._runs():
             return False
         if not self.pid_file.exists():
             kill_all(self._process.pid)
@@ -54,6 +55,9 @@ class Server:
     def close(self) -> None:
         self.pid_file.unlink(missing_ok=True)
         self.alive()
+
+    def _runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def _open(self) -> "subprocess.Popen[bytes]":
         raise NotImplementedError

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from funnel.core.delivery import Cause, Unknowns
 from funnel.flow.settle import resume
 from funnel.flow.tools import Tools
-from funnel.store import batches, deliveries, enrollments
+from funnel.store import batches, deliveries, enrollments, events
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record, batch
 
@@ -115,7 +115,7 @@ def _was_not_sent(connection: Connection, tools: Tools, row: Record, now_ms: int
     # do: one in between that it said nothing of either shows that it was the webhook that was silent. And there must
     # be one before: a webhook that was set up after this batch tells nothing of it, however healthy it is.
     silent = row.seen_ms is None and row.started_ms <= now_ms - tools.patience.silence_ms
-    return silent and batches.heard_around(connection, row)
+    return silent and not events.told_of(connection, row.id) and batches.heard_around(connection, row)
 
 
 def _unplan(tools: Tools, row: Record) -> None:

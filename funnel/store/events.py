@@ -36,6 +36,11 @@ def add(connection: Connection, told: Collection[tuple[int, Event]], now_ms: int
     return add_many(connection, event, columns, "ON CONFLICT DO NOTHING")
 
 
+def told_of(connection: Connection, batch_id: int) -> bool:
+    """Whether anything was told of this batch, applied or not."""
+    return connection.scalar(select(event.c.id).where(event.c.batch_id == batch_id).limit(1)) is not None
+
+
 def any_new(connection: Connection) -> bool:
     return connection.scalar(select(event.c.id).where(event.c.handled_ms.is_(None)).limit(1)) is not None
 

@@ -8,12 +8,13 @@ from sqlalchemy import text, update
 from sqlalchemy.event import listen, remove
 
 from funnel.core.delivery import ACCEPTED, Cause, Fate, Report, State, Unknowns, bit
+from funnel.core.event import Event, Why
 from funnel.core.sequence import Funnel
 from funnel.flow import plan, settle, sweep
 from funnel.flow.holding import Breaker
 from funnel.flow.start import Started
 from funnel.flow.tools import Tools
-from funnel.store import batches
+from funnel.store import batches, events
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record, batch, delivery, due, enrollment
 from tests.flow.test_course import subjects
@@ -95,6 +96,16 @@ def test_silence_of_a_healthy_webhook_sends_the_same_messages_once_more(world: W
     assert again.mailing.uid == lost.mailing.uid
     assert again.mailing.attempt == 2
     assert [to.message_id for to in again.mailing.recipients] == [to.message_id for to in lost.mailing.recipients]
+
+
+def test_what_was_told_and_is_not_applied_yet_is_no_silence(world: World) -> None:
+    lost = surround(world)
+    world.clock.forward(hours=6.1)
+    with writing(world.tools.engine) as connection:
+        told = Event(lost.batch.uid, 1, 0, "processed", Why.NONE, world.clock())
+        assert events.add(connection, [(lost.batch.id, told)], world.clock()) == 1
+    sweep.sweep(world.tools, world.clock())
+    assert state_of(world, lost) == State.UNKNOWN
 
 
 @pytest.mark.parametrize("silent", [(0,), (1,), (0, 1)], ids=["before", "after", "both"])

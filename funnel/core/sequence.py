@@ -241,6 +241,12 @@ class Funnel:
         found = {trait for pattern in self.patterns.values() for each in pattern.lessons for trait in each.reads}
         return frozenset(found | ({"event"} if any(each.goals for each in self.patterns.values()) else set()))
 
+    @property
+    def awaits(self) -> frozenset[str]:
+        """Every event that a lesson waits for: only of these the moment matters."""
+        lessons = (each for pattern in self.patterns.values() for each in pattern.lessons)
+        return frozenset(each.until.event for each in lessons if each.until)
+
     def lesson(self, key: str) -> tuple[Pattern, Lesson] | None:
         """The lesson of that key with the pattern it belongs to."""
         return next(

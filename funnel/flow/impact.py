@@ -5,22 +5,20 @@ ends. So people who are alike in all else are put in order; where the first and 
 are all between, and a million people take a few thousand answers.
 """
 
-from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection
 
 from funnel import content
 from funnel.content import revision_id
 from funnel.core.changes import after_all, changes, late
-from funnel.core.moving import Course, Late, Policy, Waits, rebook, rest
+from funnel.core.moving import Course, Known, Late, Policy, Waits, rebook, rest
 from funnel.core.progress import Reader, Step
 from funnel.core.sequence import Funnel
 from funnel.flow import editions
@@ -35,7 +33,6 @@ _KEPT = -1  # in place of an instant: the very moment that is waited for
 _Entry = tuple[str, int | None, int | None]  # lesson, when it would have come, and when it will
 _People = list[tuple[int, int]]  # (due_ms, from_ms), in order
 _from = itemgetter(1)
-_alike_in = itemgetter(slice(2, None))  # all of a row of census.everybody but the instants
 
 
 class Effect(StrEnum):
@@ -76,16 +73,16 @@ class Impact:
 
 @dataclass(frozen=True)
 class _Kind:
-    """People who are alike in all but their instants; `reached` are their events, as the census writes them."""
+    """People who are alike in all but their instants."""
 
     traits: tuple[str, str | None, str, str, str]
-    reached: str | None
+    reached: tuple[tuple[str, int], ...]
     had: frozenset[str]
     lesson: str
     finished: bool
 
     def reader(self, mailed_ms: int) -> Reader:
-        return Reader(*self.traits, census.events(self.reached), (mailed_ms,))
+        return Reader(*self.traits, dict(self.reached), (mailed_ms,))
 
 
 @dataclass(frozen=True)
@@ -98,8 +95,8 @@ class _Change:
     soonest_ms: int
     alike: frozenset[str]  # the patterns of which both say the same
 
-    def answer(self, kind: _Kind, due_ms: int, from_ms: int) -> tuple[_Entry, ...]:
-        """Every lesson that is still to come to somebody of this kind, before or after."""
+    def answer(self, kind: _Kind, known: tuple[Known, Known], due_ms: int, from_ms: int) -> tuple[_Entry, ...]:
+        """Every lesson that is still to come to somebody of this kind, before or after; `known` of them by either."""
         reader, had, waits = kind.reader(from_ms), kind.had, Waits(kind.lesson, due_ms, kind.finished)
         step = rebook(self.policy, self.after, reader, had, waits, from_ms, self.soonest_ms)
         kept = step is not None and step.lesson.key == kind.lesson and self._keeps(kind.lesson)
@@ -108,8 +105,8 @@ class _Change:
         over, found = kind.finished, self.before.funnel.lesson(kind.lesson)
         stays = found is not None and self.before.has(reader.pattern, kind.lesson)
         first = Step(found[1], due_ms) if found and stays else self.before.onward(reader, had, due_ms, finished=over)
-        old = rest(self.before, reader, had, first, finished=over)
-        new = rest(self.after, reader, had, step, finished=over)
+        old = rest(self.before, reader, had, first, finished=over, known=known[0])
+        new = rest(self.after, reader, had, step, finished=over, known=known[1])
         if stays:
             old[kind.lesson] = _KEPT
         if kept:
@@ -133,7 +130,7 @@ def impact(tools: Tools, name: str, changed: Funnel, policy: Policy, now_ms: int
         after = Course(changed, comes, tools.day_ms)
         change = _Change(before, after, policy, soonest(tools, now_ms), _alike(before, after))
         found.on_their_way = publications.on_their_way(connection, name)
-        for kind, people in _kinds(connection, name, before.funnel.reads | changed.reads):
+        for kind, people in _kinds(connection, before.funnel, changed):
             found.waiting += len(people)
             _look(change, kind, people, found)
         if policy != Policy.NEW_ONLY and after_all(changed) - after_all(before.funnel):
@@ -158,36 +155,22 @@ def _alike(before: Course, after: Course) -> frozenset[str]:
     )
 
 
-def _kinds(connection: Connection, name: str, reads: Collection[str]) -> Iterator[tuple[_Kind, _People]]:
+def _kinds(connection: Connection, before: Funnel, after: Funnel) -> Iterator[tuple[_Kind, _People]]:
     """Everybody who waits, kind by kind; of no account is what no lesson reads."""
-    ids = revisions.lesson_ids(connection, name)
-    numbers, keys = list(ids.values()), {id_: key for key, id_ in ids.items()}
-    alike: dict[tuple[Any, ...], tuple[array[int], array[int]]] = {}
-    for rows in census.everybody(connection, numbers):
-        for row in rows:
-            group = alike.get(key := _alike_in(row))
-            if group is None:
-                group = alike[key] = array("q"), array("q")
-            group[0].append(row.due_ms)
-            group[1].append(row.from_ms)
-    kinds: dict[_Kind, tuple[array[int], array[int]]] = {}
-    while alike:
-        (lesson_id, pattern, secondary, pace, reason, zone, locale, reached, *masks), found = alike.popitem()
-        told = secondary if "secondary" in reads else None, locale if "locale" in reads else ""
-        traits, had = (pattern, told[0], pace, zone, told[1]), census.had(masks, numbers)
-        events = reached if "event" in reads else None
-        kind = _Kind(traits, events, frozenset(keys[each] for each in had), keys[lesson_id], reason == AFTER_ALL)
-        dues, starts = kinds.setdefault(kind, (array("q"), array("q")))
-        dues += found[0]
-        starts += found[1]
-    while kinds:
-        kind, (dues, starts) = kinds.popitem()
-        yield kind, sorted(zip(dues, starts, strict=True))
+    ids = revisions.lesson_ids(connection, before.name)
+    keys = {id_: key for key, id_ in ids.items()}
+    awaited = {event for funnel in (before, after) for event in funnel.awaits}
+    for each in census.everybody(connection, list(ids.values()), before.reads | after.reads, awaited):
+        traits = each.pattern, each.secondary, each.pace, each.zone, each.locale or after.locale
+        had, over = frozenset(keys[id_] for id_ in each.had), each.reason == AFTER_ALL
+        kind = _Kind(traits, each.events, had, keys[each.lesson_id], over)
+        yield kind, sorted(zip(each.dues, each.starts, strict=True))
 
 
 def _look(change: _Change, kind: _Kind, people: _People, found: Impact) -> None:
     """Adds what becomes of these people, all at once where that is right, else half by half."""
-    answer = cache(partial(change.answer, kind))  # most are asked for twice: an end of a half is an end of the whole
+    # Most are asked for twice: an end of a half is an end of the whole.
+    answer = cache(partial(change.answer, kind, ({}, {})))
     parts = [people]
     while parts:
         part = parts.pop()

@@ -64,7 +64,7 @@ def test_all_at_once_gives_what_one_by_one_gives(
 ) -> None:
     old, new = _courses(tmp_path_factory, keyring, policy, change)
     made = _Change(old, new, policy, NOON_MS + HOUR_MS, frozenset())
-    kind = _Kind(("planner", None, pace, zone, ""), None, frozenset("abcde".partition(lesson)[0]), lesson, False)
+    kind = _Kind(("planner", None, pace, zone, ""), (), frozenset("abcde".partition(lesson)[0]), lesson, False)
     together, alone = Impact(), Impact()
     _look(made, kind, crowd, together)
     for person in crowd:
@@ -131,4 +131,4 @@ def test_a_reader_who_was_not_reached_or_has_events_is_counted_as_they_are(desk:
 def test_masks_hold_any_lessons(lessons: list[int]) -> None:
     starts = census._starts(lessons)
     masks = [sum(1 << (each - start) for each in lessons if start <= each < start + 62) for start in starts]
-    assert census.had(masks, lessons) == lessons
+    assert census.had(masks, lessons) == tuple(lessons)

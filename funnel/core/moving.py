@@ -87,12 +87,12 @@ class Course:
     def _past(self, pattern: str, late: Collection[str], had: Collection[str]) -> frozenset[str]:
         """Those of the `late` lessons, not had, behind which something was had."""
         keys = self._keys(pattern)
-        furthest = max((place for place, key in enumerate(keys) if key in had), default=-1)
-        return frozenset(key for key in keys[: max(furthest, 0)] if key in late and key not in had)
+        furthest = max((place for key, place in keys.items() if key in had), default=-1)
+        return frozenset(key for key in late if keys.get(key, furthest) < furthest and key not in had)
 
-    def _keys(self, pattern: str) -> list[str]:
+    def _keys(self, pattern: str) -> Mapping[str, int]:
         found = self.funnel.patterns.get(pattern)
-        return [lesson.key for lesson in found.lessons] if found else []
+        return found.places if found else {}
 
 
 def rebook(

@@ -100,6 +100,11 @@ class Pattern:
     lessons: tuple[Lesson, ...]
     goals: tuple[Goal, ...] = ()
 
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Lesson key → its place in the sequence, from 0."""
+        return {lesson.key: place for place, lesson in enumerate(self.lessons)}
+
 
 @dataclass(frozen=True)
 class Controller:

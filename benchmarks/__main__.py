@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import ceilings, latency, plan, send, steady, webhook
+from benchmarks import ceilings, impact, latency, plan, send, steady, webhook
 from benchmarks.bench import open_bench
 
 BENCHMARKS = {
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "webhook": webhook.run,
     "latency": latency.run,
     "plan": plan.run,
+    "impact": impact.run,
     "steady": steady.run,
 }
 

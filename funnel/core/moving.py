@@ -8,7 +8,7 @@ from funnel.core.progress import Reader, Step, after_finish, next_step, timed
 from funnel.core.schedule import DAY_MS
 from funnel.core.sequence import Funnel
 
-LATELY = 25  # lessons: nobody gets more on a day
+LATELY_MS = DAY_MS + 2 * DAY_MS // 24  # the longest local day there is
 
 
 class Policy(StrEnum):
@@ -32,6 +32,9 @@ class Late(StrEnum):
     PASSED = "passed"  # inserted: whoever was past its place does without
     CAUGHT_UP = "caught-up"  # inserted: whoever was past its place gets it all the same, at most one a day
     MOVED = "moved"  # was elsewhere before: whoever has not had it gets it
+
+
+Known = dict[tuple[tuple[str, ...], tuple[int, ...]], Step | None]  # (what has come, when the latest came) → what next
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,12 @@ class Course:
     def _past(self, pattern: str, late: Collection[str], had: Collection[str]) -> frozenset[str]:
         """Those of the `late` lessons, not had, behind which something was had."""
         keys = self._keys(pattern)
-        furthest = max((place for place, key in enumerate(keys) if key in had), default=-1)
-        return frozenset(key for key in keys[: max(furthest, 0)] if key in late and key not in had)
+        furthest = max((place for key, place in keys.items() if key in had), default=-1)
+        return frozenset(key for key in late if keys.get(key, furthest) < furthest and key not in had)
 
-    def _keys(self, pattern: str) -> list[str]:
+    def _keys(self, pattern: str) -> Mapping[str, int]:
         found = self.funnel.patterns.get(pattern)
-        return [lesson.key for lesson in found.lessons] if found else []
+        return found.places if found else {}
 
 
 def rebook(
@@ -117,14 +120,27 @@ def _kept(course: Course, waits: Waits) -> Step:
 
 
 def rest(
-    course: Course, reader: Reader, had: Collection[str], first: Step | None, *, finished: bool = False
+    course: Course,
+    reader: Reader,
+    had: Collection[str],
+    first: Step | None,
+    *,
+    finished: bool = False,
+    known: Known | None = None,
 ) -> dict[str, int]:
-    """All that is still to come, if every lesson is accepted when it is due: key → instant, in order."""
+    """All that is still to come, if every lesson is accepted when it is due: key → instant, in order.
+
+    What is asked again and again for the same course, had and reader, `mailed` aside, may be given the same `known`.
+    """
     coming: dict[str, int] = {}
-    capped = course.funnel.schedule.daily_cap is not None
+    known = {} if known is None else known
     step = first
     while step is not None:
-        coming[step.lesson.key] = step.due_ms
-        then = replace(reader, mailed=tuple(coming.values())[-LATELY:]) if capped else reader
-        step = course.onward(then, {*had, *coming}, step.due_ms, finished=finished)
+        coming[step.lesson.key] = from_ms = step.due_ms
+        lately = tuple(at_ms for at_ms in coming.values() if at_ms > from_ms - LATELY_MS)
+        place = (tuple(coming), lately)
+        if place not in known:
+            then = replace(reader, mailed=lately)
+            known[place] = course.onward(then, {*had, *coming}, from_ms, finished=finished)
+        step = known[place]
     return coming

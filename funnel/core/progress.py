@@ -4,7 +4,6 @@ A lesson that was passed over is not come back to, unless it is for everybody: w
 was written or moved later, gets it next. Nothing that was had, or the same as it, comes again.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -122,8 +121,8 @@ def _first(
     day_ms: int,
 ) -> Step | None:
     """The first of `lessons` that is for this reader."""
-    place = {lesson.key: number for number, lesson in enumerate(pattern.lessons)}
-    furthest = max((place[key] for key in place if key in had), default=-1)
+    place = pattern.places
+    furthest = max((number for key, number in place.items() if key in had), default=-1)
     passed: list[Reason] = []
     for lesson in lessons:
         refusal = _had(funnel, lesson, had)
@@ -180,10 +179,10 @@ def _zone(funnel: Funnel, reader: Reader) -> str:
 def _full_days(funnel: Funnel, reader: Reader, zone: str) -> frozenset[date]:
     """The reader's local days on which they have had as many mails as the funnel allows."""
     cap = funnel.schedule.daily_cap
-    if cap is None or not reader.mailed:
+    if cap is None or len(reader.mailed) < cap:
         return frozenset()
-    counts = Counter(local_day(each, zone) for each in reader.mailed)
-    return frozenset(day for day, count in counts.items() if count >= cap)
+    days = [local_day(each, zone) for each in reader.mailed]
+    return frozenset(day for day in days if days.count(day) >= cap)
 
 
 def _calm(funnel: Funnel, pattern: Pattern) -> bool:

@@ -100,6 +100,11 @@ class Pattern:
     lessons: tuple[Lesson, ...]
     goals: tuple[Goal, ...] = ()
 
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Lesson key → its place in the sequence, from 0."""
+        return {lesson.key: place for place, lesson in enumerate(self.lessons)}
+
 
 @dataclass(frozen=True)
 class Controller:
@@ -240,6 +245,12 @@ class Funnel:
         """Every trait that any lesson or goal asks for."""
         found = {trait for pattern in self.patterns.values() for each in pattern.lessons for trait in each.reads}
         return frozenset(found | ({"event"} if any(each.goals for each in self.patterns.values()) else set()))
+
+    @property
+    def awaits(self) -> frozenset[str]:
+        """Every event that a lesson waits for: only of these the moment matters."""
+        lessons = (each for pattern in self.patterns.values() for each in pattern.lessons)
+        return frozenset(each.until.event for each in lessons if each.until)
 
     def lesson(self, key: str) -> tuple[Pattern, Lesson] | None:
         """The lesson of that key with the pattern it belongs to."""

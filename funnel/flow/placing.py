@@ -7,8 +7,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from funnel.core.consent import Enrolled
+from funnel.core.moving import LATELY_MS
 from funnel.core.progress import Reader, put_off
-from funnel.core.schedule import DAY_MS
 from funnel.core.sequence import Funnel
 from funnel.flow import editions
 from funnel.flow.crowd import Crowd, shares_days
@@ -19,7 +19,6 @@ from funnel.store.tables import Record
 
 # Why an enrollment is active that had been finished: it gets what is marked after-all, and nothing else.
 AFTER_ALL = "after all"
-_LATELY_MS = DAY_MS + 2 * DAY_MS // 24  # the longest local day there is
 
 
 class Placed(NamedTuple):
@@ -51,7 +50,7 @@ class Facts:
             self.last_ms[row.enrollment_id] = max(row.at_ms, self.last_ms.get(row.enrollment_id, 0))
             if row.open:
                 self.under_way.add(row.enrollment_id)
-            if funnel.schedule.daily_cap and row.at_ms > now_ms - _LATELY_MS:
+            if funnel.schedule.daily_cap and row.at_ms > now_ms - LATELY_MS:
                 self._mailed[row.subscriber_id].append(row.at_ms)
         self._main_locale = funnel.locale
 

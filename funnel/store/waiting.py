@@ -9,10 +9,8 @@ from funnel.core.consent import Enrolled, Standing
 from funnel.store.bulk import add_many, among, run_many
 from funnel.store.tables import Record, due, enrollment, subscriber
 
-_COLUMNS = (
-    *("due_ms", "enrollment_id", "lesson_id", "turn", "subscriber_id"),
-    *("pattern", "secondary", "pace", "locale"),
-)
+_OF_PERSON = ("turn", "subscriber_id", "pattern", "secondary", "pace", "locale")
+_COLUMNS = ("due_ms", "enrollment_id", "lesson_id", *_OF_PERSON)
 _DELETE_SQLITE = "DELETE FROM due WHERE due_ms = ? AND enrollment_id = ? AND turn = ?"
 _DELETE_POSTGRESQL = """DELETE FROM due USING given WHERE due.due_ms = given.due_ms
     AND due.enrollment_id = given.enrollment_id AND due.turn = given.turn"""
@@ -51,17 +49,7 @@ def add(connection: Connection, rows: Sequence[tuple[int, int, Any]]) -> None:
     """Due rows from (due_ms, lesson_id, enrollment), as the enrollment stands."""
     if rows:
         copied = [
-            (
-                due_ms,
-                person.id,
-                lesson_id,
-                person.turn,
-                person.subscriber_id,
-                person.pattern,
-                person.secondary,
-                person.pace,
-                person.locale,
-            )
+            (due_ms, person.id, lesson_id, *(getattr(person, name) for name in _OF_PERSON))
             for due_ms, lesson_id, person in sorted(rows, key=lambda row: (row[0], row[2].id))
         ]
         add_many(connection, due, dict(zip(_COLUMNS, zip(*copied, strict=True), strict=True)), "ON CONFLICT DO NOTHING")
@@ -72,7 +60,7 @@ def finished(
 ) -> Sequence[Record]:
     """Up to `limit` enrollments behind this one whose readers finished, may be mailed, and began nothing since.
 
-    Rows of the enrollment's columns, with zone; only of `among_ids`, if given.
+    Rows of the enrollment's columns, with zone and locale; only of `among_ids`, if given.
     """
     later = enrollment.alias("later")
     joined = enrollment.join(subscriber, subscriber.c.id == enrollment.c.subscriber_id)
@@ -83,7 +71,7 @@ def finished(
         *(later.c.subscriber_id == enrollment.c.subscriber_id, later.c.funnel == funnel),
         later.c.state.in_((Enrolled.ACTIVE, Enrolled.PAUSED)),
     )
-    found = select(enrollment, subscriber.c.zone).select_from(joined)
+    found = select(enrollment, subscriber.c.zone, subscriber.c.locale).select_from(joined)
     found = found.where(
         *(enrollment.c.id > after_id, enrollment.c.funnel == funnel, enrollment.c.state == Enrolled.FINISHED),
         *(subscriber.c.state == Standing.ACTIVE, ~since.exists(), ~live.exists()),

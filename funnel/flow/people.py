@@ -7,7 +7,7 @@ import orjson
 from sqlalchemy import Connection
 
 from funnel.keyring import Keyring, new_key, seal, unseal
-from funnel.store import subscribers
+from funnel.store import keys, subscribers
 from funnel.store.tables import Record
 
 
@@ -38,7 +38,7 @@ def open_person(key: bytes, address_hash: bytes, sealed: bytes) -> Person:
 
 
 def open_wrapped(keyring: Keyring, row: Record) -> Person:
-    """The person of a row of address_hash, sealed, version and wrapped. Raises Unreadable."""
+    """The person of a row of address_hash, sealed, version and wrapped. Raises Unreadable or Outdated."""
     return _person(keyring.open(row.version, row.wrapped, row.address_hash, row.sealed, b"person" + row.address_hash))
 
 
@@ -56,7 +56,7 @@ def open_request(key: bytes, address_hash: bytes, sealed: bytes) -> Request:
 
 
 def key_for(connection: Connection, keyring: Keyring, subscriber: Record) -> bytes:
-    """A subscriber's own key. Raises LookupError once it has been erased."""
+    """A subscriber's own key. Raises LookupError once it has been erased, and Unreadable or Outdated."""
     found = subscribers.key_of(connection, subscriber.id)
     if not found:
         raise LookupError("the key was erased")
@@ -65,16 +65,28 @@ def key_for(connection: Connection, keyring: Keyring, subscriber: Record) -> byt
 
 def enter(connection: Connection, keyring: Keyring, address: str, zone: str, locale: str, now_ms: int) -> Record:
     """The subscriber of this address: known already, or new and pending, as is one whose key was erased."""
-    hashes = keyring.address_hashes(address)
+    version, hashes = names(connection, keyring, address, now_ms)
     known = subscribers.by_hash(connection, hashes)
     if known and subscribers.key_of(connection, known.id):
         return known
-    key, current = new_key(), known.address_hash if known else hashes[0]
-    sealed, wrapped = seal_person(key, current, Person(address, "")), keyring.wrap(key, current)
+    key, own = new_key(), known.address_hash if known else hashes[0]
+    sealed, wrapped = seal_person(key, own, Person(address, "")), keyring.wrap(key, own, version)
     if known:
         subscribers.renew(connection, known.id, sealed, wrapped, now_ms)
     else:
-        subscribers.add(connection, current, sealed, wrapped, zone, locale, now_ms)
+        subscribers.add(connection, own, sealed, wrapped, zone, locale, now_ms)
     found = subscribers.by_hash(connection, hashes)
     assert found is not None
     return found
+
+
+def names(connection: Connection, keyring: Keyring, address: str, now_ms: int) -> tuple[int, list[bytes]]:
+    """The version to wrap under, until the transaction ends; and every hash that an address may be known by.
+
+    The first is the one to keep it by: the one that is suppressed already, or else that of the version in use.
+    Otherwise a rotation would make us forget what an address was suppressed for. Raises Outdated.
+    """
+    version = keys.hold(connection, keyring.version, now_ms)
+    hashes = keyring.address_hashes(address, version)
+    suppressed = list(subscribers.suppressed(connection, hashes))
+    return version, [*suppressed, *(hash_ for hash_ in hashes if hash_ not in suppressed)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from redis import Redis
 from redis.exceptions import RedisError
 
-from funnel import bucket, content
+from funnel import bucket, content, keyfile
 from funnel.core.lesson import NOTICE_FIELDS, Source
 from funnel.flow.holding import Breaker
 from funnel.flow.tools import Tools
@@ -119,10 +119,10 @@ def drafting(settings: Settings, root: Path) -> Tools:
 
 def _keyring(settings: Settings) -> Keyring:
     """From the setting, or the file below `home`. A lost file is never replaced: what it sealed would be lost."""
-    path = settings.home / "keyring"
+    path = settings.keyring
     if not settings.keys and not path.exists() and (settings.home / "funnel.db").exists():
         raise KeyringError(f"{path} is missing, and the database beside it needs it: put it back, or set FUNNEL_KEYS")
-    return Keyring.parse(settings.keys) if settings.keys else Keyring.from_file(path)
+    return Keyring.parse(settings.keys) if settings.keys else keyfile.read_or_make(path)
 
 
 def provider_of(settings: Settings) -> Provider:

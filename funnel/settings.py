@@ -65,6 +65,11 @@ class Settings:
         return self.database_url.startswith("sqlite")
 
     @property
+    def keyring(self) -> Path:
+        """The file that stands in for `keys` where they are not set."""
+        return self.home / "keyring"
+
+    @property
     def secure(self) -> bool:
         return self.base_url.startswith("https://")
 

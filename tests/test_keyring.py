@@ -2,14 +2,12 @@
 
 import base64
 import hmac
-import stat
-from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from funnel.keyring import Keyring, KeyringError, Unreadable, new_key, seal, unseal
+from funnel.keyring import Keyring, KeyringError, Outdated, Unreadable, new_key, seal, unseal
 
 KEY = bytes(range(32))
 OLD = Keyring({1: b"a" * 32})
@@ -76,7 +74,6 @@ def test_a_key_is_wrapped_under_the_newest_version_and_old_ones_still_unwrap() -
     [
         (NEW, 1, b"alice"),  # the version is gone
         (BOTH, 2, b"alice"),  # wrapped under version 1
-        (BOTH, 3, b"alice"),
         (BOTH, 1, b"bob"),
         (Keyring({1: b"c" * 32}), 1, b"alice"),
     ],
@@ -85,6 +82,52 @@ def test_a_key_is_unwrapped_only_with_its_version_and_context(keyring: Keyring, 
     _, wrapped = OLD.wrap(KEY, b"alice")
     with pytest.raises(Unreadable):
         keyring.unwrap(version, wrapped, context)
+
+
+def test_whoever_meets_a_newer_version_than_theirs_knows_that_they_are_outdated() -> None:
+    wrapped = BOTH.wrap(KEY, b"alice")
+    with pytest.raises(Outdated):
+        OLD.unwrap(*wrapped, b"alice")
+    with pytest.raises(Outdated):
+        OLD.open(*wrapped, b"alice", seal(KEY, b"x", b""), b"")
+    with pytest.raises(Outdated):
+        OLD.address_hashes("alice@example.org", 2)
+    with pytest.raises(Outdated):
+        OLD.wrap(KEY, b"alice", 2)
+
+
+def test_a_keyring_that_can_be_read_anew_is_once_a_newer_version_turns_up() -> None:
+    running = Keyring({1: b"a" * 32}, source=lambda: BOTH)
+    assert running.version == 1
+    assert running.unwrap(*BOTH.wrap(KEY, b"alice"), b"alice") == KEY
+    assert running.version == 2
+    assert running.address_hashes("alice@example.org", 1) == BOTH.address_hashes("alice@example.org", 1)
+
+
+def test_a_keyring_that_cannot_be_read_anew_is_kept() -> None:
+    def gone() -> Keyring:
+        raise KeyringError("gone")
+
+    running = Keyring({1: b"a" * 32}, source=gone)
+    with pytest.raises(Outdated):
+        running.unwrap(*BOTH.wrap(KEY, b"alice"), b"alice")
+    assert running.unwrap(*OLD.wrap(KEY, b"alice"), b"alice") == KEY
+
+
+def test_a_retired_version_finds_and_opens_links_and_cookies_but_nobody() -> None:
+    text = f"{OLD.retired_entry(1)},2:{encoded(b'b' * 32)}"
+    left = Keyring.parse(text)
+    assert (left.whole, left.retired, left.version) == ({2}, {1}, 2)
+    assert left.address_hashes("alice@example.org") == BOTH.address_hashes("alice@example.org")
+    assert list(left.link_keys) == list(BOTH.link_keys)
+    assert left.open_cookie(OLD.seal_cookie(b"kept", "answers"), "answers") == b"kept"
+    assert left.unwrap(*BOTH.wrap(KEY, b"alice"), b"alice") == KEY
+    with pytest.raises(Unreadable):
+        left.unwrap(*OLD.wrap(KEY, b"alice"), b"alice")
+    with pytest.raises(Unreadable):
+        left.address_hashes("alice@example.org", 1)  # it cannot be the one in use
+    assert Keyring.parse(f"{left.retired_entry(1)},2:{encoded(b'b' * 32)}").link_key == left.link_key == NEW.link_key
+    assert encoded(b"a" * 32)[:-2] not in text
 
 
 def test_a_wrapped_key_does_not_open_with_the_master_key_itself() -> None:
@@ -120,6 +163,12 @@ def test_other_addresses_and_other_keys_hash_differently() -> None:
     assert {len(found) for found in hashes} == {32}
 
 
+def test_the_hash_of_the_version_in_use_comes_first() -> None:
+    new, old = BOTH.address_hashes("alice@example.org")
+    assert BOTH.address_hashes("alice@example.org", 1) == [old, new]
+    assert BOTH.address_hashes("alice@example.org", 2) == [new, old]
+
+
 def test_after_a_rotation_an_address_is_looked_up_under_both_versions_the_new_one_first() -> None:
     assert BOTH.address_hashes("alice@example.org") == [
         *NEW.address_hashes("alice@example.org"),
@@ -127,8 +176,11 @@ def test_after_a_rotation_an_address_is_looked_up_under_both_versions_the_new_on
     ]
 
 
-def test_links_are_made_with_the_newest_key_and_opened_with_every_one() -> None:
-    assert BOTH.link_key == NEW.link_key
+def test_links_are_made_with_the_oldest_whole_key_and_opened_with_every_one() -> None:
+    """So that who has been given a new version writes nothing that others, who have not yet, cannot open."""
+    assert BOTH.link_key == OLD.link_key
+    assert BOTH.tag_key == OLD.tag_key
+    assert OLD.open_cookie(BOTH.seal_cookie(b"kept", "answers"), "answers") == b"kept"
     assert list(BOTH.link_keys) == [NEW.link_key, OLD.link_key]
 
 
@@ -178,9 +230,10 @@ def test_no_text_is_a_cookie_by_chance(text: str) -> None:
         f"9:{encoded(b'b' * 32)},10:{encoded(KEY)}",
     ],
 )
-def test_the_highest_version_is_the_current_one(text: str) -> None:
+def test_the_highest_version_is_the_one_to_change_to(text: str) -> None:
     keyring = Keyring.parse(text)
-    assert keyring.link_key == Keyring({keyring.version: KEY}).link_key
+    newest = Keyring({keyring.version: KEY})
+    assert newest.unwrap(*keyring.wrap(KEY, b"alice"), b"alice") == KEY
     assert keyring.version == max(
         int(entry.partition(":")[0]) for entry in text.replace("\n", ",").split(",") if ":" in entry
     )
@@ -202,6 +255,11 @@ SECRET = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="
         (f"1:{SECRET[:20]}", "at least one key of 32 bytes"),
         (f"1:{SECRET[:-1]}{SECRET}", 'written as "1:" and 32 bytes in base64'),
         ("1:", "at least one key of 32 bytes"),
+        (OLD.retired_entry(1), "at least one key of 32 bytes"),
+        (f"1-retired:{SECRET},2:{encoded(KEY)}", "as `funnel keys retire` writes it"),
+        (f"1-lost:{SECRET},2:{encoded(KEY)}", "as `funnel keys retire` writes it"),
+        (f"1-retired:{SECRET},1:{encoded(KEY)}", "as `funnel keys retire` writes it"),
+        (f"{OLD.retired_entry(1)},1:{encoded(KEY)}", "each stands once"),
         (f"1:{encoded(KEY)},2:{SECRET[:20]}", "at least one key of 32 bytes"),
     ],
 )
@@ -213,25 +271,6 @@ def test_a_malformed_keyring_says_what_to_do_and_repeats_no_key(text: str, says:
     assert encoded(KEY)[:8] not in str(refused.value)
     assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
-
-
-def test_a_keyring_is_made_once_readable_by_its_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "keyring"
-    made = Keyring.from_file(path)
-    written = path.read_bytes()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    again = Keyring.from_file(path)
-    assert path.read_bytes() == written
-    assert again.open_cookie(made.seal_cookie(b"kept", "answers"), "answers") == b"kept"
-    assert Keyring.from_file(tmp_path / "other").link_key != made.link_key
-
-
-def test_a_keyring_file_that_is_damaged_is_never_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "keyring"
-    path.write_text("damaged\n")
-    with pytest.raises(KeyringError):
-        Keyring.from_file(path)
-    assert path.read_text() == "damaged\n"
 
 
 def test_a_keyring_does_not_show_its_keys() -> None:

@@ -16,7 +16,7 @@ from funnel.core.schedule import DAY_MS, HOUR_MS, is_zone
 from funnel.flow import people
 from funnel.flow.sweep import ASSUMED, RESEND, unknown_batches
 from funnel.flow.tools import Tools
-from funnel.keyring import Unreadable
+from funnel.keyring import Outdated, Unreadable
 from funnel.mail.check import Answer
 from funnel.store import batches, figures, holds, subscribers
 from funnel.store.db import is_current, reading
@@ -144,7 +144,7 @@ def _keys(connection: Connection, tools: Tools) -> Finding:
         for row in rows:
             key = tools.keyring.unwrap(row.version, row.wrapped, row.address_hash)
             people.open_person(key, row.address_hash, row.sealed)
-    except Unreadable:
+    except (Unreadable, Outdated):
         do = "Put back the FUNNEL_KEYS, or the keyring file, that they signed up with: nobody can be mailed without it."
         return Finding(Level.BAD, "keyring", "does not open what is in the database", do)
     says = "opens what is in the database" if rows else "is whole; nobody has signed up yet"

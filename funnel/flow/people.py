@@ -1,5 +1,6 @@
 """What is sealed about a person, and how it is opened: the only place where keys meet subscribers."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import orjson
 from sqlalchemy import Connection
 
 from funnel.keyring import Keyring, new_key, seal, unseal
-from funnel.store import subscribers
+from funnel.store import keys, subscribers
 from funnel.store.tables import Record
 
 
@@ -38,7 +39,7 @@ def open_person(key: bytes, address_hash: bytes, sealed: bytes) -> Person:
 
 
 def open_wrapped(keyring: Keyring, row: Record) -> Person:
-    """The person of a row of address_hash, sealed, version and wrapped. Raises Unreadable."""
+    """The person of a row of address_hash, sealed, version and wrapped. Raises Unreadable or Outdated."""
     return _person(keyring.open(row.version, row.wrapped, row.address_hash, row.sealed, b"person" + row.address_hash))
 
 
@@ -56,7 +57,7 @@ def open_request(key: bytes, address_hash: bytes, sealed: bytes) -> Request:
 
 
 def key_for(connection: Connection, keyring: Keyring, subscriber: Record) -> bytes:
-    """A subscriber's own key. Raises LookupError once it has been erased."""
+    """A subscriber's own key. Raises LookupError once it has been erased, and Unreadable or Outdated."""
     found = subscribers.key_of(connection, subscriber.id)
     if not found:
         raise LookupError("the key was erased")
@@ -65,16 +66,26 @@ def key_for(connection: Connection, keyring: Keyring, subscriber: Record) -> byt
 
 def enter(connection: Connection, keyring: Keyring, address: str, zone: str, locale: str, now_ms: int) -> Record:
     """The subscriber of this address: known already, or new and pending, as is one whose key was erased."""
-    hashes = keyring.address_hashes(address)
+    version = keys.hold(connection, keyring.version, now_ms)
+    hashes = keyring.address_hashes(address, version)
     known = subscribers.by_hash(connection, hashes)
     if known and subscribers.key_of(connection, known.id):
         return known
-    key, current = new_key(), known.address_hash if known else hashes[0]
-    sealed, wrapped = seal_person(key, current, Person(address, "")), keyring.wrap(key, current)
+    own = known.address_hash if known else name_of(connection, hashes)
+    key = new_key()
+    sealed, wrapped = seal_person(key, own, Person(address, "")), keyring.wrap(key, own, version)
     if known:
         subscribers.renew(connection, known.id, sealed, wrapped, now_ms)
     else:
-        subscribers.add(connection, current, sealed, wrapped, zone, locale, now_ms)
+        subscribers.add(connection, own, sealed, wrapped, zone, locale, now_ms)
     found = subscribers.by_hash(connection, hashes)
     assert found is not None
     return found
+
+
+def name_of(connection: Connection, hashes: Sequence[bytes]) -> bytes:
+    """The hash under which an address is kept from now on: the one that is suppressed already, or else the first.
+
+    Otherwise what an address was suppressed for before a rotation would be forgotten by it.
+    """
+    return next(iter(subscribers.suppressed(connection, hashes)), hashes[0])

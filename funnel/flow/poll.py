@@ -9,7 +9,7 @@ from funnel.core.consent import Suppressed
 from funnel.flow.leaving import suppress
 from funnel.flow.tools import Tools
 from funnel.mail.suppressions import Entry, List, ListFault, Suppressions
-from funnel.store import polls, subscribers
+from funnel.store import keys, polls, subscribers
 from funnel.store.db import exclude_starts, writing
 
 OVERLAP_MS = 3_600_000  # SendGrid's clock and ours may differ, and what it lists may come late
@@ -74,11 +74,11 @@ def _read_page(
 def _take(connection: Connection, tools: Tools, reason: Suppressed | None, entries: list[Entry], now_ms: int) -> None:
     if reason is None:
         return
-    hashes = {entry: tools.keyring.address_hashes(entry.address) for entry in entries}
-    readers = {
-        row.address_hash: row
-        for row in subscribers.locked_by_hash(connection, [hash_ for each in hashes.values() for hash_ in each])
-    }
+    version = keys.in_use(connection)
+    hashes = {entry: tools.keyring.address_hashes(entry.address, version) for entry in entries}
+    every = [hash_ for each in hashes.values() for hash_ in each]
+    readers = {row.address_hash: row for row in subscribers.locked_by_hash(connection, every)}
+    before = subscribers.suppressed(connection, every)
     if readers:
         exclude_starts(connection)
     strangers: dict[bytes, int] = {}
@@ -88,7 +88,8 @@ def _take(connection: Connection, tools: Tools, reason: Suppressed | None, entri
         if found:
             suppress(connection, found, reason, at_ms, now_ms)
         else:
-            strangers[theirs[0]] = max(at_ms, strangers.get(theirs[0], 0))
+            own = next((hash_ for hash_ in theirs if hash_ in before), theirs[0])
+            strangers[own] = max(at_ms, strangers.get(own, 0))
     # A sign-up of theirs lifts an unsubscription anyway: only the other reasons need remembering.
     if reason != Suppressed.UNSUBSCRIBED:
         subscribers.suppress_all(connection, strangers, reason)

@@ -21,7 +21,8 @@ PATIENCE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds
 }
-_STARTS = 0x66756E6E656C  # any number that nobody else locks by
+_STARTS = 0x66756E6E656C  # any numbers that nobody else locks by
+_SEALS = _STARTS + 1
 
 
 def open_engine(url: str) -> Engine:
@@ -62,14 +63,27 @@ def share_starts(connection: Connection) -> None:
 
     One lock for all, not one a row: locking a row of PostgreSQL writes it. SQLite has one writer anyway.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _STARTS})
+    _lock(connection, "pg_advisory_xact_lock_shared", _STARTS)
 
 
 def exclude_starts(connection: Connection) -> None:
     """Taken before something changes that a start must see: no batch starts until the transaction ends."""
+    _lock(connection, "pg_advisory_xact_lock", _STARTS)
+
+
+def share_seals(connection: Connection) -> None:
+    """Taken before somebody new is sealed: the keyring's version in use stays so until the transaction ends."""
+    _lock(connection, "pg_advisory_xact_lock_shared", _SEALS)
+
+
+def exclude_seals(connection: Connection) -> None:
+    """Taken before another version comes into use: whoever seals under the old one has committed."""
+    _lock(connection, "pg_advisory_xact_lock", _SEALS)
+
+
+def _lock(connection: Connection, function: str, number: int) -> None:
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _STARTS})
+        connection.execute(text(f"SELECT {function}(:key)"), {"key": number})
 
 
 def migrate(engine: Engine) -> None:

@@ -74,6 +74,11 @@ def key_of(connection: Connection, subscriber_id: int) -> tuple[int, bytes] | No
     return (row.version, row.wrapped) if row else None
 
 
+def forget_key(connection: Connection, subscriber_id: int) -> None:
+    """Erases a subscriber's key: nothing that was sealed about them can be read any more, in no backup without it."""
+    connection.execute(subscriber_key.delete().where(subscriber_key.c.subscriber_id == subscriber_id))
+
+
 def sealed_by_id(connection: Connection, ids: Collection[int]) -> list[Record]:
     """Rows (id, address_hash, sealed, state, version, wrapped) of the subscribers with these ids."""
     joined = subscriber.join(subscriber_key, subscriber_key.c.subscriber_id == subscriber.c.id)
@@ -102,8 +107,14 @@ def locked_by_hash(connection: Connection, hashes: Collection[bytes]) -> Sequenc
 
 def suppression_of(connection: Connection, hashes: Collection[bytes]) -> Suppression | None:
     """Why an address is not mailed, and since when; or None. Of several, the one for the strongest reason."""
-    found = select(suppression.c.reason, suppression.c.at_ms).where(suppression.c.address_hash.in_(hashes))
-    return max((Suppression(*row) for row in connection.execute(found)), key=_strength, default=None)
+    return max(suppressed(connection, hashes).values(), key=_strength, default=None)
+
+
+def suppressed(connection: Connection, hashes: Collection[bytes]) -> dict[bytes, Suppression]:
+    """Those of the hashes that are suppressed, the strongest reason first."""
+    found = select(suppression).where(suppression.c.address_hash.in_(hashes))
+    rows = {row.address_hash: Suppression(row.reason, row.at_ms) for row in connection.execute(found)}
+    return dict(sorted(rows.items(), key=lambda each: _strength(each[1]), reverse=True))
 
 
 def suppress(connection: Connection, address_hash: bytes, reason: str, at_ms: int) -> None:

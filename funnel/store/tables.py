@@ -15,10 +15,22 @@ from sqlalchemy import (
 
 from funnel.store.course_tables import reached, slot
 from funnel.store.edit_tables import late, moved, publication
+from funnel.store.key_tables import key_version, subscriber_key
 from funnel.store.schema import COUNTED, Id, Record, metadata, partial, records
 
 # Everybody's: whoever reads a table reads its records.
-__all__ = ["Record", "late", "metadata", "moved", "publication", "reached", "records", "slot"]
+__all__ = [
+    "Record",
+    "key_version",
+    "late",
+    "metadata",
+    "moved",
+    "publication",
+    "reached",
+    "records",
+    "slot",
+    "subscriber_key",
+]
 
 # An immutable snapshot of one funnel; `content` is compressed JSON, path → base64 of the file.
 revision = Table(
@@ -68,16 +80,6 @@ subscriber = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
     **COUNTED,
-)
-
-# The wrapped key apart from what it opens, so that erasing it erases the rest.
-subscriber_key = Table(
-    "subscriber_key",
-    metadata,
-    Column("subscriber_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("version", SmallInteger, nullable=False),
-    Column("wrapped", LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
 )
 
 # What somebody asked for, sealed until confirmed.

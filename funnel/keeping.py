@@ -1,0 +1,140 @@
+"""The commands that keep what people confided: the keys, and the proof of what they agreed to."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from funnel import keyfile
+from funnel.flow import rotation
+from funnel.flow.doctor import moment
+from funnel.flow.rotation import Held, Part, Version
+from funnel.keyring import fresh_entry
+from funnel.operate import assembled
+from funnel.runtime import Runtime
+
+DEPLOYED = "Web and worker processes that were not started with version {} will turn people away until they are. Go on?"
+
+
+@click.group(help="The keyring: which of its versions are needed for what, and changing to a newer one.")
+def keys() -> None:
+    pass
+
+
+@keys.command(help="Every version: since when it has sealed people, how many keys it wraps, and whether it is needed.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def status(as_json: bool) -> None:
+    with assembled() as runtime:
+        found = rotation.status(runtime.tools)
+    if as_json:
+        click.echo(orjson.dumps([{**asdict(each), "says": _says(each, found)} for each in found], option=2))
+        return
+    table = Table("version", "in use since", "wraps", "", box=None, padding=(0, 2, 0, 0))
+    for each in found:
+        since = "" if each.since_ms is None else moment(each.since_ms) if each.since_ms else "the beginning"
+        table.add_row(str(each.number), since, f"{each.wraps:,}", Text(_says(each, found)))
+    Console().print(table)
+
+
+def _says(version: Version, found: list[Version]) -> str:
+    """What a version is needed for, and what may be done about it."""
+    number, newest = version.number, max(each.number for each in found if each.held == Held.WHOLE)
+    if version.held == Held.MISSING:
+        lost = "nobody can read them" if version.wraps else "addresses and links of its time are not recognized"
+        return f"missing: {lost}; put it back"
+    if version.held == Held.RETIRED:
+        return "retired: still finds addresses that came in its time, suppressed ones too, and opens links; keep it"
+    if version.in_use:
+        return "in use" + (f"; `funnel keys rotate` changes to version {newest}" if number < newest else "")
+    if number == newest:
+        return "not in use yet: `funnel keys rotate`, once every process has it"
+    if version.wraps:
+        return "still opens people: `funnel keys rotate` wraps them anew"
+    return f"opens nobody any more: `funnel keys retire {number}` leaves of it what finds addresses and opens links"
+
+
+@keys.command(
+    help="Change to the newest version: seal with it from now on, and wrap every key anew. Can be broken off."
+)
+@click.option("--yes", is_flag=True, help="Do not ask whether every process has the new version.")
+def rotate(yes: bool) -> None:
+    with assembled() as runtime:
+        _provide(runtime, yes)
+        with _bar(rotation.to_rewrap(runtime.tools)) as advance:
+            found = rotation.rotate(runtime.tools, runtime.now_ms(), advance)
+        if found is None:
+            raise click.ClickException("A newer version is in use than this keyring has: use the keyring of today.")
+        click.echo(f"Version {found.version} is in use; {found.anew:,} keys were wrapped anew.")
+        if found.lost:
+            raise click.ClickException(
+                f"{found.lost:,} keys cannot be opened: `funnel keys status` tells what is missing."
+            )
+        free = [
+            each.number
+            for each in rotation.status(runtime.tools)
+            if rotation.refusal(runtime.tools, each.number) is None
+        ]
+    for number in free:
+        click.echo(f"Version {number} opens nobody any more: `funnel keys retire {number}`.")
+
+
+def _provide(runtime: Runtime, yes: bool) -> None:
+    """A version to change to: the keyring's file is given one; FUNNEL_KEYS must have got one, here and everywhere."""
+    done = rotation.is_done(runtime.tools)
+    path = _file(runtime)
+    if path and done:
+        click.echo(
+            f"Version {keyfile.add_version(path)} is in {path}; keep a copy of that file apart from the database."
+        )
+        runtime.tools.keyring.refresh()
+    elif done:
+        raise click.ClickException(
+            "Nothing to change to: `funnel keys new` makes a version; add it to FUNNEL_KEYS, start every process anew."
+        )
+    elif not path and not yes and not rotation.is_begun(runtime.tools):
+        click.confirm(DEPLOYED.format(runtime.tools.keyring.version), abort=True)
+
+
+@keys.command(help="Print an entry for FUNNEL_KEYS: the next version, with a fresh key. Nothing else changes.")
+def new() -> None:
+    with assembled() as runtime:
+        click.echo(fresh_entry(runtime.tools.keyring.version + 1))
+
+
+@keys.command(help="Leave of a VERSION that opens nobody any more only what finds addresses and opens links.")
+@click.argument("version", type=int)
+def retire(version: int) -> None:
+    with assembled() as runtime:
+        if refused := rotation.refusal(runtime.tools, version):
+            raise click.ClickException(refused)
+        path = _file(runtime)
+        if path:
+            keyfile.retire(path, version)
+            click.echo(f"Version {version} is retired. Destroy old copies of {path}: they still open old backups.")
+        else:
+            click.echo(f"Put this into FUNNEL_KEYS instead of version {version}, and destroy the old one:", err=True)
+            click.echo(runtime.tools.keyring.retired_entry(version))
+
+
+def _file(runtime: Runtime) -> Path | None:
+    """The keyring's file; None where the keyring is a setting."""
+    return None if runtime.settings.keys else runtime.settings.keyring
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[Part], None]]:
+    columns = (TextColumn("wrapping keys anew"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task("", total=total)
+        yield lambda part: bars.update(task, advance=part.seen)
+
+
+COMMANDS = (keys,)

@@ -15,9 +15,11 @@ from rich.text import Text
 from funnel import keyfile
 from funnel.flow import rotation
 from funnel.flow.doctor import moment
+from funnel.flow.proof import Agreement, prove
 from funnel.flow.rotation import Held, Part, Version
+from funnel.flow.wording import clock
 from funnel.keyring import fresh_entry
-from funnel.operate import assembled
+from funnel.operate import asked_for, assembled
 from funnel.runtime import Runtime
 
 DEPLOYED = "Web and worker processes that were not started with version {} will turn people away until they are. Go on?"
@@ -34,7 +36,9 @@ def status(as_json: bool) -> None:
     with assembled() as runtime:
         found = rotation.status(runtime.tools)
     if as_json:
-        click.echo(orjson.dumps([{**asdict(each), "says": _says(each, found)} for each in found], option=2))
+        click.echo(
+            orjson.dumps([{**asdict(each), "says": _says(each, found)} for each in found], option=orjson.OPT_INDENT_2)
+        )
         return
     table = Table("version", "in use since", "wraps", "", box=None, padding=(0, 2, 0, 0))
     for each in found:
@@ -128,6 +132,36 @@ def _file(runtime: Runtime) -> Path | None:
     return None if runtime.settings.keys else runtime.settings.keyring
 
 
+@click.command(help="Prove what ADDRESS agreed to, wording by wording. Asks for the address if it is not given.")
+@click.argument("address", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def consent(address: str | None, as_json: bool) -> None:
+    wanted = asked_for(address)
+    with assembled() as runtime:
+        found = prove(runtime.tools, wanted)
+    if found is None:
+        raise click.ClickException("Nobody has this address: they never signed up, or were erased.")
+    if as_json:
+        told = [{**asdict(each), "proven": each.is_proven, "stands": each.stands} for each in found]
+        click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2))
+    else:
+        click.echo("\n\n".join(map(_told, found)) or "Nothing was ever put to them.")
+    if not all(each.is_proven for each in found):
+        raise click.ClickException("A wording is not the one that was agreed to: see where its hash does not match.")
+
+
+def _told(agreement: Agreement) -> str:
+    matches = "matches the text" if agreement.is_proven else "DOES NOT MATCH THE TEXT"
+    lines = [
+        f"{agreement.purpose}: {'stands' if agreement.stands else 'does not stand'}",
+        *(f"  {step.action} {clock(step.at_ms)}" for step in agreement.steps),
+        f"  wording sha256 {agreement.wording_hash}, {matches}",
+        f"  funnel {agreement.funnel or 'unknown'}, language {agreement.locale}, revision {agreement.revision}",
+        *(f"  | {line}" for line in (agreement.wording or "(the text is not kept)").splitlines()),
+    ]
+    return "\n".join(lines)
+
+
 @contextmanager
 def _bar(total: int) -> Iterator[Callable[[Part], None]]:
     columns = (TextColumn("wrapping keys anew"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -137,4 +171,4 @@ def _bar(total: int) -> Iterator[Callable[[Part], None]]:
         yield lambda part: bars.update(task, advance=part.seen)
 
 
-COMMANDS = (keys,)
+COMMANDS = (keys, consent)

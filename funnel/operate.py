@@ -208,7 +208,7 @@ def lift_command(address: str | None) -> None:
 
 def asked_for(address: str | None) -> str:
     """The address that a command is about, as it was typed or is asked for now."""
-    typed = address or click.prompt("Address")
+    typed = address or click.prompt("Address", err=True)
     try:
         found = validate_email(typed, check_deliverability=False, allow_smtputf8=False, test_environment=True)
     except EmailNotValidError:

@@ -9,12 +9,13 @@ import pytest
 import structlog
 
 from funnel import keyfile
+from funnel.core.consent import wording_hash
 from funnel.flow.people import open_wrapped
 from funnel.keyring import Keyring
 from funnel.runtime import Runtime
 from funnel.store import subscribers
-from funnel.store.db import open_engine, reading
-from funnel.store.tables import subscriber_key
+from funnel.store.db import open_engine, reading, writing
+from funnel.store.tables import subscriber_key, wording
 from tests.conftest import ROOT, Clock, make_tools, with_content
 from tests.databases import Databases
 from tests.test_operate import KEYS, Terminal, terminal
@@ -116,6 +117,45 @@ def test_a_version_that_is_missing_is_told_and_rotates_nothing(terminal: Termina
     assert wrapped(terminal) == [1]
     stale = terminal.type("keys rotate --yes")
     assert (stale.exit_code, "A newer version is in use" in stale.output) == (1, True)
+
+
+def test_what_somebody_agreed_to_is_proven_in_full(terminal: Terminal) -> None:
+    terminal.world.join(ALICE)
+    told = terminal.type(f"consent {ALICE}")
+    assert told.exit_code == 0, told.output
+    for text in terminal.world.funnel().wordings.values():
+        assert text in told.output.replace("  | ", "")
+        assert f"wording sha256 {wording_hash(text)}, matches the text" in told.output
+    lines = told.output.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == ["sensitive: stands", "", "course: stands"]
+    assert sum(line.startswith(("  given 20", "  confirmed 20")) for line in lines) == 4
+    assert [word for word in (ALICE, "freeze") if word in told.output] == []
+
+
+def test_the_proof_as_json_is_whole(terminal: Terminal) -> None:
+    terminal.world.sign_up(ALICE)
+    told = json.loads(terminal.type("consent --json", answer=f"{ALICE}\n").stdout)
+    assert {(each["purpose"], each["wording"]) for each in told} == {*terminal.world.funnel().wordings.items()}
+    assert {(each["proven"], each["stands"], each["locale"]) for each in told} == {(True, False, "en")}
+    assert [[step["action"] for step in each["steps"]] for each in told] == [["given"], ["given"]]
+    assert {each["revision"] for each in told} == {terminal.world.revision_id()}
+
+
+@pytest.mark.parametrize(("typed", "says"), [(BOB, "Nobody has this address"), ("bob", "That is not an address")])
+def test_nobodys_consent_is_told_without_repeating_what_was_typed(terminal: Terminal, typed: str, says: str) -> None:
+    terminal.world.join(ALICE)
+    refused = terminal.type(f"consent {typed}")
+    assert (refused.exit_code, says in refused.output, BOB in refused.output) == (1, True, False)
+
+
+def test_a_wording_that_is_not_the_one_agreed_to_is_called_out(terminal: Terminal) -> None:
+    terminal.world.join(ALICE)
+    with writing(terminal.world.tools.engine) as connection:
+        connection.execute(wording.delete())
+        connection.execute(wording.insert().values(hash="0" * 64, text="You may."))
+    told = terminal.type(f"consent {ALICE}")
+    assert (told.exit_code, told.output.count("DOES NOT MATCH THE TEXT")) == (1, 2)
+    assert "is not the one that was agreed to" in told.output
 
 
 def test_the_table_of_versions_holds_no_key_and_nobody(terminal: Terminal) -> None:

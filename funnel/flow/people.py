@@ -1,6 +1,5 @@
 """What is sealed about a person, and how it is opened: the only place where keys meet subscribers."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -66,13 +65,11 @@ def key_for(connection: Connection, keyring: Keyring, subscriber: Record) -> byt
 
 def enter(connection: Connection, keyring: Keyring, address: str, zone: str, locale: str, now_ms: int) -> Record:
     """The subscriber of this address: known already, or new and pending, as is one whose key was erased."""
-    version = keys.hold(connection, keyring.version, now_ms)
-    hashes = keyring.address_hashes(address, version)
+    version, hashes = names(connection, keyring, address, now_ms)
     known = subscribers.by_hash(connection, hashes)
     if known and subscribers.key_of(connection, known.id):
         return known
-    own = known.address_hash if known else name_of(connection, hashes)
-    key = new_key()
+    key, own = new_key(), known.address_hash if known else hashes[0]
     sealed, wrapped = seal_person(key, own, Person(address, "")), keyring.wrap(key, own, version)
     if known:
         subscribers.renew(connection, known.id, sealed, wrapped, now_ms)
@@ -83,9 +80,13 @@ def enter(connection: Connection, keyring: Keyring, address: str, zone: str, loc
     return found
 
 
-def name_of(connection: Connection, hashes: Sequence[bytes]) -> bytes:
-    """The hash under which an address is kept from now on: the one that is suppressed already, or else the first.
+def names(connection: Connection, keyring: Keyring, address: str, now_ms: int) -> tuple[int, list[bytes]]:
+    """The version to wrap under, until the transaction ends; and every hash that an address may be known by.
 
-    Otherwise what an address was suppressed for before a rotation would be forgotten by it.
+    The first is the one to keep it by: the one that is suppressed already, or else that of the version in use.
+    Otherwise a rotation would make us forget what an address was suppressed for. Raises Outdated.
     """
-    return next(iter(subscribers.suppressed(connection, hashes)), hashes[0])
+    version = keys.hold(connection, keyring.version, now_ms)
+    hashes = keyring.address_hashes(address, version)
+    suppressed = list(subscribers.suppressed(connection, hashes))
+    return version, [*suppressed, *(hash_ for hash_ in hashes if hash_ not in suppressed)]

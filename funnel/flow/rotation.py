@@ -129,7 +129,7 @@ def rewrap_some(tools: Tools, version: int, after: int, limit: int) -> Part:
         except Unreadable:
             lost += 1
             continue
-        anew.append((row.subscriber_id, row.version, *tools.keyring.wrap(key, row.address_hash, version)))
+        anew.append((row.subscriber_id, row.wrapped, *tools.keyring.wrap(key, row.address_hash, version)))
     with writing(tools.engine) as connection:
         keys.rewrap(connection, anew)
     return Part(len(rows), lost, rows[-1].subscriber_id if rows else after)

@@ -9,7 +9,19 @@ from sqlalchemy import Connection, and_, select, text
 from funnel.core.consent import Enrolled
 from funnel.store.bulk import among, run_many
 from funnel.store.db import exclude_starts
-from funnel.store.tables import Record, delivery, due, enrollment, ledger, reached, records, slot, subscriber
+from funnel.store.tables import (
+    Record,
+    delivery,
+    due,
+    enrollment,
+    ledger,
+    moved,
+    publication,
+    reached,
+    records,
+    slot,
+    subscriber,
+)
 from funnel.store.upsert import insert_missing
 
 LIVE = (Enrolled.ACTIVE, Enrolled.PAUSED)
@@ -239,10 +251,13 @@ def _entries(connection: Connection, lesson_ids: Collection[int], subscriber_ids
 
 
 def forget_patterns(connection: Connection, subscriber_id: int) -> None:
-    """Blanks what a subscriber's enrollments, due rows and events say about them; none of them may be live."""
+    """Blanks what a subscriber's enrollments, due rows, events and moves say about them; none of them may be live."""
     own = select(enrollment.c.id).where(enrollment.c.subscriber_id == subscriber_id)
     connection.execute(due.delete().where(due.c.enrollment_id.in_(own)))
     connection.execute(reached.delete().where(reached.c.enrollment_id.in_(own)))
     connection.execute(slot.delete().where(slot.c.subscriber_id == subscriber_id))
+    # Moves are found by their publications, which are few; no index holds them by their people.
+    by_publication = moved.c.publication_id.in_(select(publication.c.id))
+    connection.execute(moved.delete().where(by_publication, moved.c.enrollment_id.in_(own)))
     theirs = (enrollment.c.subscriber_id == subscriber_id) & enrollment.c.state.not_in(LIVE)
     connection.execute(enrollment.update().where(theirs).values(pattern="", secondary=None, reason="withdrawn"))

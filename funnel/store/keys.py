@@ -55,12 +55,12 @@ def not_under(connection: Connection, version: int, after: int, limit: int) -> S
     return connection.execute(found.order_by(subscriber_key.c.subscriber_id).limit(limit)).all()
 
 
-def rewrap(connection: Connection, rows: Sequence[tuple[int, int, int, bytes]]) -> None:
-    """Replaces keys, given as (subscriber_id, the version until now, the new one, wrapped).
+def rewrap(connection: Connection, rows: Sequence[tuple[int, bytes, int, bytes]]) -> None:
+    """Replaces keys, given as (subscriber_id, what it was wrapped to, the new version, what it is wrapped to now).
 
     Who has been erased meanwhile stays erased; what somebody else has replaced meanwhile stays as it is.
     """
-    same = subscriber_key.c.subscriber_id == bindparam("whose"), subscriber_key.c.version == bindparam("until_now")
+    same = subscriber_key.c.subscriber_id == bindparam("whose"), subscriber_key.c.wrapped == bindparam("until_now")
     names = ("whose", "until_now", "to", "anew")
     if rows:
         given = [dict(zip(names, row, strict=True)) for row in rows]

@@ -1,4 +1,4 @@
-"""The commands that keep what people confided: the keys, and the proof of what they agreed to."""
+"""The commands that keep what people confided: the keys, the proof of what they agreed to, and backups."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from funnel import keyfile
-from funnel.flow import rotation
+from funnel import backup, keyfile
+from funnel.backup import BackupError
+from funnel.flow import restoring, rotation
 from funnel.flow.doctor import moment
 from funnel.flow.proof import Agreement, prove
 from funnel.flow.rotation import Held, Part, Version
@@ -21,6 +22,8 @@ from funnel.flow.wording import clock
 from funnel.keyring import fresh_entry
 from funnel.operate import asked_for, assembled
 from funnel.runtime import Runtime
+from funnel.store.backup import is_empty
+from funnel.store.db import migrate, reading
 
 DEPLOYED = "Web and worker processes that were not started with version {} will turn people away until they are. Go on?"
 
@@ -92,7 +95,7 @@ def rotate(yes: bool) -> None:
 def _provide(runtime: Runtime, yes: bool) -> None:
     """A version to change to: the keyring's file is given one; FUNNEL_KEYS must have got one, here and everywhere."""
     done = rotation.is_done(runtime.tools)
-    path = _file(runtime)
+    path = _place(runtime)
     if path and done:
         click.echo(
             f"Version {keyfile.add_version(path)} is in {path}; keep a copy of that file apart from the database."
@@ -118,7 +121,7 @@ def retire(version: int) -> None:
     with assembled() as runtime:
         if refused := rotation.refusal(runtime.tools, version):
             raise click.ClickException(refused)
-        path = _file(runtime)
+        path = _place(runtime)
         if path:
             keyfile.retire(path, version)
             click.echo(f"Version {version} is retired. Destroy old copies of {path}: they still open old backups.")
@@ -127,7 +130,7 @@ def retire(version: int) -> None:
             click.echo(runtime.tools.keyring.retired_entry(version))
 
 
-def _file(runtime: Runtime) -> Path | None:
+def _place(runtime: Runtime) -> Path | None:
     """The keyring's file; None where the keyring is a setting."""
     return None if runtime.settings.keys else runtime.settings.keyring
 
@@ -162,6 +165,58 @@ def _told(agreement: Agreement) -> str:
     return "\n".join(lines)
 
 
+_file = click.Path(dir_okay=False, path_type=Path)
+_data = click.option("--data", type=_file, help="Everything but what opens people: to be kept long.")
+_keys = click.option(
+    "--keys", "apart", type=_file, help="What opens people, and whom not to mail: apart, and only the newest."
+)
+
+
+@click.command(
+    name="backup", help="Write a backup in two parts, or one of them: docs/keeping.md tells how to keep them."
+)
+@_data
+@_keys
+def backup_command(data: Path | None, apart: Path | None) -> None:
+    if not data and not apart:
+        raise click.UsageError("Name a file for --data, for --keys, or for both.")
+    with assembled() as runtime, _told_faults():
+        if data:
+            backup.save_data(runtime.tools.engine, data)
+            click.echo(f"{data}: everything but what opens people")
+        if apart:  # after the data: whoever is in them is in these, unless erased
+            click.echo(
+                f"{apart}: {backup.save_apart(restoring.apart(runtime.tools), apart):,} lines; keep no older ones"
+            )
+
+
+@click.command(help="Fill an empty database from both parts of a backup: the data of any day, the newest keys.")
+@_data
+@_keys
+def restore(data: Path | None, apart: Path | None) -> None:
+    if not data or not apart:
+        raise click.UsageError("Name both files: --data and --keys.")
+    with assembled() as runtime, _told_faults():
+        engine = runtime.tools.engine
+        with reading(engine) as connection:
+            if not is_empty(connection):
+                raise click.ClickException("The database is not empty: name an empty one, or move this one away.")
+        lines = backup.read_apart(apart)
+        backup.restore_data(engine, data)
+        migrate(engine)
+        found = restoring.bring_up_to_date(runtime.tools, lines, runtime.now_ms())
+    click.echo(f"{found.people:,} people are back; {found.erased:,} were erased since, and stay so.")
+    click.echo("Run `funnel doctor` before you start the service.")
+
+
+@contextmanager
+def _told_faults() -> Iterator[None]:
+    try:
+        yield
+    except BackupError as error:
+        raise click.ClickException(f"{error}.") from None
+
+
 @contextmanager
 def _bar(total: int) -> Iterator[Callable[[Part], None]]:
     columns = (TextColumn("wrapping keys anew"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -171,4 +226,4 @@ def _bar(total: int) -> Iterator[Callable[[Part], None]]:
         yield lambda part: bars.update(task, advance=part.seen)
 
 
-COMMANDS = (keys, consent)
+COMMANDS = (keys, consent, backup_command, restore)

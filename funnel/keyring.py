@@ -107,13 +107,13 @@ class Keyring:
         return max(self._keys.wrappers)
 
     @property
-    def whole(self) -> frozenset[int]:
+    def whole(self) -> set[int]:
         """The versions that open what is wrapped under them."""
-        return frozenset(self._keys.wrappers)
+        return set(self._keys.wrappers)
 
     @property
-    def retired(self) -> frozenset[int]:
-        return frozenset(self._keys.of_purpose["lookup"]) - self.whole
+    def retired(self) -> set[int]:
+        return set(self._keys.of_purpose["lookup"]) - self.whole
 
     def retired_entry(self, version: int) -> str:
         """What is left of a version once nobody is wrapped under it, as a keyring writes it."""

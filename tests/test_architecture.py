@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "simulate": {"core", "flow", "keyring", "mail", "simulate", "store"},
     "foresee": {"content", "core", "flow", "foresee", "mail", "operate", "runtime", "settings", "simulate", "store"},
     "operate": {"flow", "keyring", "mail", "runtime", "settings", "store"},
-    "keeping": {"flow", "keyfile", "keyring", "operate", "runtime", "settings"},
+    "keeping": {"backup", "flow", "keyfile", "keyring", "operate", "runtime", "store"},
+    "backup": {"store"},
     "publishing": {"content", "core", "flow", "operate", "runtime", "store"},
     "authoring": {"content", "core", "lint", "preview", "runtime", "settings"},
     "cli": {

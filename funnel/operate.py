@@ -198,16 +198,16 @@ def _pull(runtime: Runtime, lists: "Suppressions") -> "Polled":
 )
 @click.argument("address", required=False)
 def lift_command(address: str | None) -> None:
-    wanted = asked_for(address)
+    found = address_typed(address)
     with assembled() as runtime:
-        lifted = lift(runtime.tools, wanted)
+        lifted = lift(runtime.tools, found)
     if lifted is None:
         raise click.ClickException("Nothing stood against this address.")
     click.echo(f"Lifted: {lifted.reason}, since {moment(lifted.at_ms)}. Nobody is mailed before signing up anew.")
 
 
-def asked_for(address: str | None) -> str:
-    """The address that a command is about, as it was typed or is asked for now."""
+def address_typed(address: str | None) -> str:
+    """An address from the command line, or else asked for: so it stays out of the shell's history."""
     typed = address or click.prompt("Address", err=True)
     try:
         found = validate_email(typed, check_deliverability=False, allow_smtputf8=False, test_environment=True)

@@ -15,7 +15,7 @@ from funnel.flow import leaving
 from funnel.flow.tools import Tools
 from funnel.store import backup, deliveries, enrollments, signups, subscribers
 from funnel.store.db import reading, writing
-from funnel.store.tables import Record, subscriber_key, suppression
+from funnel.store.tables import Record, suppression
 
 AT_ONCE = 1_000
 Line = Sequence[Any]
@@ -29,14 +29,18 @@ class Restored(NamedTuple):
 
 
 def apart(tools: Tools) -> Iterator[Line]:
-    """Everything that a backup keeps apart: (table, values…), bytes in base64."""
+    """Everything that a backup keeps apart: (table, values…), bytes as a list of their base64."""
     with reading(tools.engine) as connection:
         for table, row in backup.apart(connection):
             yield [table, *(_text(value) for value in row)]
 
 
 def _text(value: Any) -> Any:
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+    return [base64.b64encode(value).decode()] if isinstance(value, bytes) else value
+
+
+def _values(line: Line) -> Line:
+    return [base64.b64decode(*value) if isinstance(value, list) else value for value in line[1:]]
 
 
 def bring_up_to_date(tools: Tools, lines: Iterable[Line], now_ms: int) -> Restored:
@@ -44,17 +48,22 @@ def bring_up_to_date(tools: Tools, lines: Iterable[Line], now_ms: int) -> Restor
     left = iter(lines)
     while some := list(islice(left, AT_ONCE)):
         with writing(tools.engine) as connection:
-            keys = [(line[1], line[2], base64.b64decode(line[3])) for line in some if line[0] == subscriber_key.name]
-            backup.put_keys(connection, keys)
-            for line in some:
-                if line[0] == suppression.name:
-                    _suppress(connection, base64.b64decode(line[1]), line[2], line[3], now_ms)
+            for table in {line[0] for line in some}:
+                _take_in(connection, table, [_values(line) for line in some if line[0] == table], now_ms)
     with writing(tools.engine) as connection:
         backup.drop_strays(connection)
         backup.leap(connection)
         people, erased = backup.counts(connection)
     _erase_again(tools, now_ms)
     return Restored(people, erased)
+
+
+def _take_in(connection: Connection, table: str, rows: Sequence[Line], now_ms: int) -> None:
+    if table == suppression.name:
+        for address_hash, reason, at_ms in rows:
+            _suppress(connection, address_hash, reason, at_ms, now_ms)
+    else:
+        backup.put_back(connection, table, rows)
 
 
 def _suppress(connection: Connection, address_hash: bytes, reason: str, at_ms: int, now_ms: int) -> None:

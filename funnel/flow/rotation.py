@@ -42,7 +42,7 @@ class Version:
 
 
 class Part(NamedTuple):
-    """A part of the work: how many keys were looked at, how many of them nobody can read, and the last one's owner."""
+    """A part of the work: how many keys were looked at, how many of them nobody can read, and the last one's id."""
 
     seen: int
     lost: int
@@ -100,11 +100,13 @@ def rotate(
     version = begin(tools, now_ms)
     if version != tools.keyring.version:
         return None
-    found, after = Rotated(version, 0, 0), 0
-    while (part := rewrap_some(tools, version, after, limit)).seen:
-        found = Rotated(version, found.anew + part.seen - part.lost, found.lost + part.lost)
-        after = part.last
-        show(part)
+    found = Rotated(version, 0, 0)
+    for kind in keys.WRAPPED:
+        after = 0
+        while (part := rewrap_some(tools, kind, version, after, limit)).seen:
+            found = Rotated(version, found.anew + part.seen - part.lost, found.lost + part.lost)
+            after = part.last
+            show(part)
     return found
 
 
@@ -118,21 +120,21 @@ def begin(tools: Tools, now_ms: int) -> int:
         return keys.use(connection, newest, now_ms, replacing=before)
 
 
-def rewrap_some(tools: Tools, version: int, after: int, limit: int) -> Part:
-    """Wraps the next keys under a version. Nothing but the writing of them holds anybody up."""
+def rewrap_some(tools: Tools, kind: keys.Wrapped, version: int, after: int, limit: int) -> Part:
+    """Wraps the next keys of a kind under a version. Nothing but the writing of them holds anybody up."""
     with reading(tools.engine) as connection:
-        rows = keys.not_under(connection, version, after, limit)
+        rows = keys.not_under(connection, kind, version, after, limit)
     anew, lost = [], 0
     for row in rows:
         try:
-            key = tools.keyring.unwrap(row.version, row.wrapped, row.address_hash)
+            key = tools.keyring.unwrap(row.version, row.wrapped, row.context)
         except Unreadable:
             lost += 1
             continue
-        anew.append((row.subscriber_id, row.wrapped, *tools.keyring.wrap(key, row.address_hash, version)))
+        anew.append((row.id, row.wrapped, *tools.keyring.wrap(key, row.context, version)))
     with writing(tools.engine) as connection:
-        keys.rewrap(connection, anew)
-    return Part(len(rows), lost, rows[-1].subscriber_id if rows else after)
+        keys.rewrap(connection, kind, anew)
+    return Part(len(rows), lost, rows[-1].id if rows else after)
 
 
 def refusal(tools: Tools, number: int) -> str | None:

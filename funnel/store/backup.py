@@ -1,6 +1,7 @@
 """What a backup keeps apart: the keys that are left, and whom not to mail; and what a restored database makes of it."""
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, delete, exists, func, inspect, select, text
 
@@ -25,10 +26,10 @@ def apart(connection: Connection) -> Iterator[tuple[str, Record]]:
             yield table.name, row
 
 
-def put_keys(connection: Connection, rows: Collection[tuple[int, int, bytes]]) -> None:
-    """Keys as (subscriber_id, version, wrapped)."""
-    names = ("subscriber_id", "version", "wrapped")
-    insert_missing(connection, subscriber_key, [dict(zip(names, row, strict=True)) for row in rows])
+def put_back(connection: Connection, table: str, rows: Collection[Sequence[Any]]) -> None:
+    """Rows of a table that was kept apart, with their columns in its order."""
+    columns = metadata.tables[table].c.keys()
+    insert_missing(connection, metadata.tables[table], [dict(zip(columns, row, strict=True)) for row in rows])
 
 
 def drop_strays(connection: Connection) -> None:

@@ -1,11 +1,27 @@
-"""Which version of the keyring is in use, and under which one each subscriber's key is wrapped."""
+"""Which version of the keyring is in use, and under which one each key is wrapped."""
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Column, ColumnElement, Connection, bindparam, func, select
 
 from funnel.store.db import exclude_seals, share_seals
 from funnel.store.tables import Record, key_version, subscriber, subscriber_key
+
+
+class Wrapped(NamedTuple):
+    """A kind of key: its id, the context that it is bound to, and what joins the two."""
+
+    id: Column[Any]
+    context: ColumnElement[bytes]
+    own: tuple[ColumnElement[bool], ...] = ()
+
+
+PEOPLE = Wrapped(
+    subscriber_key.c.subscriber_id, subscriber.c.address_hash, (subscriber.c.id == subscriber_key.c.subscriber_id,)
+)
+WRAPPED = (PEOPLE,)
 
 
 def in_use(connection: Connection) -> int | None:
@@ -42,28 +58,32 @@ def _held(connection: Connection) -> int:
 
 
 def wrapped(connection: Connection) -> dict[int, int]:
-    """Version → how many subscribers' keys are wrapped under it."""
-    counted = select(subscriber_key.c.version, func.count().label("people")).group_by(subscriber_key.c.version)
-    return {row.version: row.people for row in connection.execute(counted)}
+    """Version → how many keys are wrapped under it."""
+    found: Counter[int] = Counter()
+    for kind in WRAPPED:
+        version = kind.id.table.c.version
+        counted = select(version, func.count().label("keys")).group_by(version)
+        found.update({row.version: row.keys for row in connection.execute(counted)})
+    return dict(found)
 
 
-def not_under(connection: Connection, version: int, after: int, limit: int) -> Sequence[Record]:
-    """The next keys that are not wrapped under a version: rows of subscriber_id, version, wrapped, address_hash."""
-    joined = subscriber_key.join(subscriber, subscriber.c.id == subscriber_key.c.subscriber_id)
-    found = select(subscriber_key, subscriber.c.address_hash).select_from(joined)
-    found = found.where(subscriber_key.c.subscriber_id > after, subscriber_key.c.version != version)
-    return connection.execute(found.order_by(subscriber_key.c.subscriber_id).limit(limit)).all()
+def not_under(connection: Connection, kind: Wrapped, version: int, after: int, limit: int) -> Sequence[Record]:
+    """The next keys of a kind that are not wrapped under a version: rows of id, version, wrapped, context."""
+    table = kind.id.table
+    found = select(kind.id.label("id"), table.c.version, table.c.wrapped, kind.context.label("context"))
+    found = found.where(*kind.own, kind.id > after, table.c.version != version)
+    return connection.execute(found.order_by(kind.id).limit(limit)).all()
 
 
-def rewrap(connection: Connection, rows: Sequence[tuple[int, bytes, int, bytes]]) -> None:
-    """Replaces keys, given as (subscriber_id, what it was wrapped to, the new version, what it is wrapped to now).
+def rewrap(connection: Connection, kind: Wrapped, rows: Sequence[tuple[int, bytes, int, bytes]]) -> None:
+    """Replaces keys, given as (id, what it was wrapped to, the new version, what it is wrapped to now).
 
-    Who has been erased meanwhile stays erased; what somebody else has replaced meanwhile stays as it is.
+    What has been erased meanwhile stays erased; what somebody else has replaced meanwhile stays as it is.
     """
-    same = subscriber_key.c.subscriber_id == bindparam("whose"), subscriber_key.c.wrapped == bindparam("until_now")
+    table: Any = kind.id.table
+    same = kind.id == bindparam("whose"), table.c.wrapped == bindparam("until_now")
     names = ("whose", "until_now", "to", "anew")
     if rows:
         given = [dict(zip(names, row, strict=True)) for row in rows]
-        connection.execute(
-            subscriber_key.update().where(*same).values(version=bindparam("to"), wrapped=bindparam("anew")), given
-        )
+        changed = table.update().where(*same).values(version=bindparam("to"), wrapped=bindparam("anew"))
+        connection.execute(changed, given)

@@ -19,18 +19,8 @@ from funnel.store.key_tables import key_version, subscriber_key
 from funnel.store.schema import COUNTED, Id, Record, metadata, partial, records
 
 # Everybody's: whoever reads a table reads its records.
-__all__ = [
-    "Record",
-    "key_version",
-    "late",
-    "metadata",
-    "moved",
-    "publication",
-    "reached",
-    "records",
-    "slot",
-    "subscriber_key",
-]
+__all__ = ["Record", "key_version", "late", "metadata", "moved", "publication"]
+__all__ += ["reached", "records", "slot", "subscriber_key"]
 
 # An immutable snapshot of one funnel; `content` is compressed JSON, path → base64 of the file.
 revision = Table(

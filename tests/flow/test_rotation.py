@@ -269,8 +269,8 @@ def test_wrapping_anew_brings_nobody_back_who_was_erased_or_renewed_meanwhile(wo
     before = world.rows(subscriber_key)
     with writing(world.tools.engine) as connection:
         subscribers.forget_key(connection, 1)
-        keys.rewrap(connection, [(2, before[1].wrapped, 2, b"by somebody else")])
-        keys.rewrap(connection, [(row.subscriber_id, row.wrapped, 2, b"late") for row in before])
+        keys.rewrap(connection, keys.PEOPLE, [(2, before[1].wrapped, 2, b"by somebody else")])
+        keys.rewrap(connection, keys.PEOPLE, [(row.subscriber_id, row.wrapped, 2, b"late") for row in before])
     assert [(row.subscriber_id, row.wrapped) for row in world.rows(subscriber_key)] == [(2, b"by somebody else")]
 
 

@@ -7,7 +7,7 @@ import sys
 import click
 import structlog
 
-from funnel import authoring, content, foresee, keeping, leash, operate, publishing
+from funnel import authoring, content, foresee, keeping, leash, operate, personal, publishing
 from funnel.flow.publish import Note, publish
 from funnel.keyring import KeyringError
 from funnel.runtime import Runtime, assemble, settle_down
@@ -36,7 +36,14 @@ def main() -> None:
     )
 
 
-for _command in (*authoring.COMMANDS, *publishing.COMMANDS, *operate.COMMANDS, *keeping.COMMANDS, *foresee.COMMANDS):
+for _command in (
+    *authoring.COMMANDS,
+    *publishing.COMMANDS,
+    *operate.COMMANDS,
+    *personal.COMMANDS,
+    *keeping.COMMANDS,
+    *foresee.COMMANDS,
+):
     main.add_command(_command)
 
 

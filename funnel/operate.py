@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from funnel.flow import history, holding, resuming, rotation
+from funnel.flow import erasing, history, holding, resuming, rotation
 from funnel.flow.doctor import Around, Finding, Level, evidence, examine, moment
 from funnel.flow.lifting import lift
 from funnel.flow.sweep import assume_sent, resend, unknown_batches
@@ -58,7 +58,8 @@ def _findings(settings: Settings) -> list[Finding]:
     try:
         around = Around(_redis_url(settings), LAST_TICK, partial(_check, settings), bool(settings.webhook_key))
         found = list(examine(runtime.tools, around, runtime.now_ms()))
-        return [*found, *rotation.finding(runtime.tools), *history.finding(runtime.tools, settings.content)]
+        found += [*rotation.finding(runtime.tools), *erasing.finding(runtime.tools)]
+        return [*found, *history.finding(runtime.tools, settings.content)]
     finally:
         runtime.close()
 

@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 from funnel.core.consent import Suppressed
 from funnel.flow import leaving
 from funnel.flow.tools import Tools
-from funnel.store import backup, deliveries, enrollments, signups, subscribers
+from funnel.store import backup, erasing, subscribers
 from funnel.store.db import reading, writing
-from funnel.store.tables import Record, suppression
+from funnel.store.tables import suppression
 
 AT_ONCE = 1_000
 Line = Sequence[Any]
@@ -54,7 +54,7 @@ def bring_up_to_date(tools: Tools, lines: Iterable[Line], now_ms: int) -> Restor
         backup.drop_strays(connection)
         backup.leap(connection)
         people, erased = backup.counts(connection)
-    _erase_again(tools, now_ms)
+    _erase_again(tools)
     return Restored(people, erased)
 
 
@@ -73,21 +73,14 @@ def _suppress(connection: Connection, address_hash: bytes, reason: str, at_ms: i
     subscribers.suppress(connection, address_hash, reason, at_ms)
 
 
-def _erase_again(tools: Tools, now_ms: int) -> None:
-    """Ends the courses of everybody who was erased since the backup, and deletes what would tell their results."""
+def _erase_again(tools: Tools) -> None:
+    """Deletes everybody who was erased since the backup."""
     after = 0
     while True:
         with writing(tools.engine) as connection:
             rows = backup.without_key(connection, after, AT_ONCE)
             for row in rows:
-                _erase(connection, row, now_ms)
+                erasing.delete_person(connection, row.id, erasing.traces(connection, row.id))
         if not rows:
             return
         after = rows[-1].id
-
-
-def _erase(connection: Connection, reader: Record, now_ms: int) -> None:
-    leaving.suppress(connection, reader, Suppressed.ERASED, now_ms, now_ms)
-    signups.replace_all(connection, reader.id)
-    enrollments.forget_patterns(connection, reader.id)
-    deliveries.forget(connection, reader.id)

@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, exists, func, inspect, select, text
 
-from funnel.store.tables import Record, metadata, subscriber, subscriber_key, suppression
+from funnel.store.tables import Record, erasure, metadata, subscriber, subscriber_key, suppression
 from funnel.store.upsert import insert_missing
 
-APART = (subscriber_key, suppression)
+APART = (subscriber_key, suppression, erasure)
 AT_ONCE = 2_000
 LEAP = 1 << 32  # a link has room for 65,536 times as many
 

@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Connection, bindparam, func, select
+from sqlalchemy import Column, ColumnElement, Connection, LargeBinary, bindparam, func, literal, select
 
 from funnel.store.db import exclude_seals, share_seals
-from funnel.store.tables import Record, key_version, subscriber, subscriber_key
+from funnel.store.tables import Record, erasure, key_version, subscriber, subscriber_key
+
+ERASURE = b"erasure"  # what the key of an erasure is bound to
 
 
 class Wrapped(NamedTuple):
@@ -21,7 +23,8 @@ class Wrapped(NamedTuple):
 PEOPLE = Wrapped(
     subscriber_key.c.subscriber_id, subscriber.c.address_hash, (subscriber.c.id == subscriber_key.c.subscriber_id,)
 )
-WRAPPED = (PEOPLE,)
+ERASURES = Wrapped(erasure.c.id, literal(ERASURE, LargeBinary()))
+WRAPPED = (PEOPLE, ERASURES)
 
 
 def in_use(connection: Connection) -> int | None:

@@ -15,14 +15,14 @@ from sqlalchemy import text
 from funnel.core import links
 from funnel.core.consent import Standing, Suppressed
 from funnel.core.links import Use
-from funnel.flow import leaving, lifting, people, rotation, signup
+from funnel.flow import erasing, leaving, lifting, people, rotation, signup
 from funnel.flow.doctor import Level
 from funnel.flow.people import Request
 from funnel.flow.rotation import Held, Part
-from funnel.keyring import Keyring, Outdated, Unreadable
+from funnel.keyring import Keyring, Outdated, Unreadable, unseal
 from funnel.store import keys, subscribers
 from funnel.store.db import reading, writing
-from funnel.store.tables import Record, delivery, key_version, notice, subscriber, subscriber_key, suppression
+from funnel.store.tables import Record, delivery, erasure, key_version, notice, subscriber, subscriber_key, suppression
 from tests.world import ALICE, BOB, CHARLIE, World
 
 FIRST, SECOND, THIRD = bytes(range(32)), b"2" * 32, b"3" * 32
@@ -272,6 +272,17 @@ def test_wrapping_anew_brings_nobody_back_who_was_erased_or_renewed_meanwhile(wo
         keys.rewrap(connection, keys.PEOPLE, [(2, before[1].wrapped, 2, b"by somebody else")])
         keys.rewrap(connection, keys.PEOPLE, [(row.subscriber_id, row.wrapped, 2, b"late") for row in before])
     assert [(row.subscriber_id, row.wrapped) for row in world.rows(subscriber_key)] == [(2, b"by somebody else")]
+
+
+def test_an_erasure_that_others_must_follow_still_outlives_a_rotation(world: World) -> None:
+    world.join(ALICE)
+    assert erasing.erase(world.tools, ALICE, world.clock())
+    give(world, BOTH)
+    assert rotation.rotate(world.tools, world.clock()) == (2, 1, 0)
+    assert rotation.refusal(world.tools, 1) is None
+    [row] = world.rows(erasure)
+    key = RETIRED.unwrap(row.version, row.wrapped, keys.ERASURE)
+    assert ALICE.encode() in unseal(key, row.sealed, keys.ERASURE)
 
 
 def test_keys_that_nobody_can_open_are_counted_and_left_as_they_are(world: World) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from funnel.mail.suppressions import Suppressions
 
 _Name = TypeVar("_Name")
-NOTICES = ("confirm", "already")
+NOTICES = ("confirm", "already", "rights", "address")
 LAST_TICK = "funnel:last-tick"  # the key in Redis under which the worker says that it lives
 _ARENAS = -8  # M_ARENA_MAX of <malloc.h>
 NUDGE = "funnel:nudge"  # the channel in Redis on which the web process says that somebody is waiting

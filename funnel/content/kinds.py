@@ -11,7 +11,7 @@ from funnel.core.schedule import DAY_MS, HOUR_MS, is_zone
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 EVERY_DAY: tuple[Weekday, ...] = get_args(Weekday)
 LONGEST_WAIT_DAYS = 366
-RESERVED = frozenset({"healthz", "hooks", "language", "leave", "metrics", "outbox", "readyz", "static"})
+RESERVED = frozenset({"data", "healthz", "hooks", "language", "leave", "metrics", "outbox", "readyz", "static"})
 
 
 def _one_line(value: str) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-NOTICE_LIMITS = {3_600_000: 4, 24 * 3_600_000: 8}  # within so many milliseconds, at most so many to one person
+# Within so many milliseconds, at most so many service mails of a kind to one person.
+NOTICE_LIMITS = {3_600_000: 4, 24 * 3_600_000: 8}
 BOUNCE_MS = 30 * 24 * 3_600_000  # how long an address rests after a hard bounce
 SKEW_MS = 60_000  # how far a provider's clock may be from ours
 
@@ -98,9 +99,9 @@ def confirming_lifts(standing: str, suppression: Suppression | None, now_ms: int
 
 
 def notice_refusal(standing: str, suppression: Suppression | None, sent: Mapping[int, int], now_ms: int) -> str | None:
-    """Why a confirm mail must not be sent now, or None when it may.
+    """Why a service mail must not be sent now, or None when it may.
 
-    `sent` tells for each window of NOTICE_LIMITS how many have been sent in it.
+    `sent` tells for each window of NOTICE_LIMITS how many of its kind have been sent in it.
     """
     if not confirming_lifts(standing, suppression, now_ms):
         return "suppressed"

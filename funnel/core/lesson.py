@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 EDUCATOR_FIELDS = frozenset(f"educator_{part}" for part in ("name", "credentials", "offer", "price", "touch", "url"))
 LESSON_FIELDS = frozenset({"first_name", "choose_url", "quiz_url", "support_url"})
-NOTICE_FIELDS = frozenset({"first_name", "confirm_url", "support_url", "title"})
+NOTICE_FIELDS = frozenset({"first_name", "confirm_url", "data_url", "support_url", "title"})
 PERSONAL_FIELDS = frozenset({"first_name"})
 TRAITS = ("secondary", "pace")
 

@@ -1,4 +1,4 @@
-"""Links that are keyed MACs of a purpose and an id, stored nowhere; and confirm tokens, stored hashed.
+"""Links that are keyed MACs of a purpose and an id, stored nowhere; and tokens of service mails, stored hashed.
 
 The MAC is keyed BLAKE2b (RFC 7693), personalized by its use: half the cost of HMAC-SHA256, and a mail carries several.
 """
@@ -25,6 +25,8 @@ class Use(StrEnum):
     UNSUBSCRIBE = "u"
     CHOOSE = "o"
     CONFIRM = "c"
+    DATA = "d"
+    ADDRESS = "a"
     LESSON_ID = "lesson"
     NOTICE_ID = "notice"
 
@@ -57,17 +59,17 @@ def subject_of(keys: Iterable[bytes], use: Use, text: str) -> int | None:
     return int.from_bytes(named, "big")
 
 
-def confirm_token(key: bytes, notice: int, created_ms: int) -> str:
-    """The 128-bit token of a confirm mail.
+def confirm_token(key: bytes, notice: int, created_ms: int, use: Use = Use.CONFIRM) -> str:
+    """The 128-bit token of a service mail's link, for this use alone.
 
     It follows from the notice, so that a mail built again after a crash carries the same link; only its hash is stored.
     """
-    made = _mac(key, Use.CONFIRM, notice.to_bytes(8, "big") + created_ms.to_bytes(8, "big"))
+    made = _mac(key, use, notice.to_bytes(8, "big") + created_ms.to_bytes(8, "big"))
     return _text(made[:CONFIRM_BYTES])
 
 
 def token_hash(text: str) -> bytes | None:
-    """What the database keeps of a confirm token; None when `text` cannot be one."""
+    """What the database keeps of such a token; None when `text` cannot be one."""
     raw = _bytes(text)
     return hashlib.sha256(raw).digest() if raw is not None and len(raw) == CONFIRM_BYTES else None
 

@@ -7,6 +7,7 @@ from funnel.core import links
 from funnel.core.delivery import Kind
 from funnel.core.lesson import segment_traits
 from funnel.core.links import Use
+from funnel.core.notice import ERRANDS
 from funnel.core.sequence import Funnel
 from funnel.flow.people import Person
 from funnel.flow.tools import Tools
@@ -76,17 +77,19 @@ def lesson_recipients(
 def notice_recipients(
     tools: Tools, domain: str, rows: Sequence[Record], persons: Mapping[int, Person]
 ) -> list[Recipient]:
-    """`rows` are the notices: id, created_ms and position."""
+    """`rows` are the notices: id, kind, created_ms and position."""
     key = tools.keyring.link_key
+
+    def link(row: Record) -> str:
+        use = ERRANDS[row.kind].use
+        return f"{tools.base_url}/{use}/{links.confirm_token(key, row.id, row.created_ms, use)}"
+
     return [
         Recipient(
             f"notice-{row.id:08}",
             persons[row.id].address,
             f"<{links.token(key, Use.NOTICE_ID, row.id)}@{domain}>",
-            {
-                "first_name": persons[row.id].first_name,
-                "confirm_url": f"{tools.base_url}/{Use.CONFIRM}/{links.confirm_token(key, row.id, row.created_ms)}",
-            },
+            {"first_name": persons[row.id].first_name, ERRANDS[row.kind].field: link(row)},
             {},
             row.position,
         )

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from funnel.core.consent import NOTICE_LIMITS, Enrolled, Standing, notice_refusal
 from funnel.core.delivery import Kind
 from funnel.core.lesson import segment
+from funnel.core.notice import CONFIRM, is_moot
 from funnel.core.sequence import Funnel
 from funnel.flow import holding, watch
 from funnel.flow.course import go_on
@@ -135,19 +136,21 @@ def plan_notices(tools: Tools, now_ms: int) -> None:
         }
         groups: dict[tuple[str, str], list[int]] = defaultdict(list)
         for row in rows:
-            if row.signup_state != signups.PENDING:
+            if is_moot(row.kind, row.signup_state):
                 signups.skip_notice(connection, row.id, signups.NOT_OPEN)
                 continue
             person = people.get(row.subscriber_id)
-            suppressed = subscribers.suppression_of(connection, [person.address_hash]) if person else None
+            goes_to = row.address_hash or (person.address_hash if person else b"")
+            suppressed = subscribers.suppression_of(connection, [goes_to])
             state = person.state if person else Standing.ERASED
-            so_far = {window: counts[row.subscriber_id] for window, counts in sent.items()}
+            so_far = {window: counts[row.subscriber_id, row.kind] for window, counts in sent.items()}
             if refusal := notice_refusal(state, suppressed, so_far, now_ms):
                 signups.skip_notice(connection, row.id, refusal)
                 continue
             for counts in sent.values():
-                counts[row.subscriber_id] += 1
-            kind = "already" if _is_reader(connection, row, state) else row.kind
+                counts[row.subscriber_id, row.kind] += 1
+            known = row.kind == CONFIRM and _is_reader(connection, row, state)
+            kind = "already" if known else row.kind
             groups[row.funnel, tools.notice_segment(kind, row.locale)].append(row.id)
         _add_notice_batches(connection, tools, groups, now_ms)
 

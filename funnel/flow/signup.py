@@ -16,8 +16,6 @@ from funnel.store import revisions, signups, subscribers
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record
 
-CONFIRM_MS = 72 * 3_600_000
-
 
 class Link(StrEnum):
     """What a confirm link finds."""

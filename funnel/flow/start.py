@@ -18,13 +18,13 @@ from funnel.core.consent import (
 )
 from funnel.core.delivery import NEVER_SENT, Cause, Fate, Kind, State
 from funnel.core.lesson import segment
+from funnel.core.notice import ERRANDS, is_moot
 from funnel.core.sequence import Funnel
 from funnel.flow import compose, holding, people
 from funnel.flow.course import go_on
 from funnel.flow.holding import Gate
 from funnel.flow.people import Person
 from funnel.flow.settle import postpone, split_off
-from funnel.flow.signup import CONFIRM_MS
 from funnel.flow.tools import Tools
 from funnel.keyring import Unreadable
 from funnel.mail.provider import Mailing, Recipient
@@ -164,10 +164,11 @@ def _askers(connection: Connection, tools: Tools, claimed: list[Record], now_ms:
         if refusal := _askers_refusal(row, now_ms):
             signups.skip_notice(connection, row.id, refusal)
             continue
-        token = links.confirm_token(tools.keyring.link_key, row.id, row.created_ms)
+        errand = ERRANDS[row.kind]
+        token = links.confirm_token(tools.keyring.link_key, row.id, row.created_ms, errand.use)
         hash_ = links.token_hash(token)
         assert hash_ is not None
-        signups.keep_token(connection, row.id, hash_, now_ms + CONFIRM_MS)
+        signups.keep_token(connection, row.id, hash_, now_ms + errand.lasts_ms)
         mailed[row.batch_id].append(row)
     return mailed
 
@@ -176,7 +177,7 @@ def _askers_refusal(row: Record, now_ms: int) -> str | None:
     """Why a notice must not be sent any more, though it was planned."""
     if row.wrapped is None:
         return UNREADABLE
-    if row.signup_state != signups.PENDING:
+    if is_moot(row.kind, row.signup_state):
         return signups.NOT_OPEN
     suppression = Suppression(row.suppressed, row.suppressed_ms) if row.suppressed else None
     return notice_refusal(row.subscriber_state, suppression, {}, now_ms)

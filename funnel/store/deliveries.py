@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select
 
 from funnel.core.delivery import NEVER_SENT, State
 from funnel.store.bulk import add_many, among
@@ -65,22 +65,28 @@ def of_batch(connection: Connection, batch_id: int) -> Sequence[Record]:
 def notices(connection: Connection, batch_ids: Collection[int]) -> Sequence[Record]:
     """What a start must know of the notices without a fate of their own, by batch and position.
 
-    The notice's columns, its sign-up's state (signup_state), its subscriber's state (subscriber_state), address_hash
-    and sealed, the key's version and wrapped (NULL once erased), and the suppression (suppressed, suppressed_ms).
+    The notice's id, subscriber_id, batch_id, position, kind and created_ms, its sign-up's state (signup_state), its
+    subscriber's state (subscriber_state) and address_hash, the person it goes to (sealed), the key's version and
+    wrapped (NULL once erased), and the suppression (suppressed, suppressed_ms).
     """
     joined = (
-        notice.join(signup, signup.c.id == notice.c.signup_id)
+        notice.outerjoin(signup, signup.c.id == notice.c.signup_id)
         .join(subscriber, subscriber.c.id == notice.c.subscriber_id)
         .outerjoin(subscriber_key, subscriber_key.c.subscriber_id == notice.c.subscriber_id)
-        .outerjoin(suppression, suppression.c.address_hash == subscriber.c.address_hash)
+        .outerjoin(
+            suppression,
+            suppression.c.address_hash == func.coalesce(notice.c.address_hash, subscriber.c.address_hash),
+        )
     )
+    own = (notice.c[name] for name in ("id", "subscriber_id", "batch_id", "position", "kind", "created_ms"))
     theirs = (
         subscriber.c.state.label("subscriber_state"),
-        *(subscriber.c.address_hash, subscriber.c.sealed, subscriber_key.c.version, subscriber_key.c.wrapped),
+        *(subscriber.c.address_hash, func.coalesce(notice.c.sealed, subscriber.c.sealed).label("sealed")),
+        *(subscriber_key.c.version, subscriber_key.c.wrapped),
         suppression.c.reason.label("suppressed"),
         suppression.c.at_ms.label("suppressed_ms"),
     )
-    found = select(notice, signup.c.state.label("signup_state"), *theirs).select_from(joined)
+    found = select(*own, signup.c.state.label("signup_state"), *theirs).select_from(joined)
     found = found.where(among(connection, notice.c.batch_id, batch_ids), notice.c.state.is_(None))
     return connection.execute(found.order_by(notice.c.batch_id, notice.c.position)).all()
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import Connection, func, literal_column, select
 
 from funnel.core.consent import Action
-from funnel.store.tables import Record, consent, notice, signup
+from funnel.store.tables import Record, consent, notice, signup, subscriber
 
 PENDING = "pending"
 CONFIRMED = "confirmed"
@@ -92,9 +92,17 @@ def last_consents(connection: Connection, subscriber_id: int) -> list[Record]:
 
 
 def request_notice(
-    connection: Connection, subscriber_id: int, signup_id: int, funnel: str, kind: str, now_ms: int
+    connection: Connection,
+    subscriber_id: int,
+    signup_id: int,
+    funnel: str,
+    kind: str,
+    now_ms: int,
+    to: tuple[bytes, bytes] | None = None,
 ) -> int:
+    """`signup_id` is 0 for what answers no sign-up. `to` is another address than the subscriber's: (hash, sealed)."""
     row = {
+        **dict(zip(("address_hash", "sealed"), to or (None, None), strict=True)),
         "subscriber_id": subscriber_id,
         "signup_id": signup_id,
         "funnel": funnel,
@@ -112,9 +120,11 @@ def drop_notices(connection: Connection, signup_id: int, reason: str) -> None:
 
 
 def requested(connection: Connection, limit: int) -> Sequence[Record]:
-    """Notices that nobody has planned yet, oldest first, with their sign-up's state (signup_state) and locale."""
-    joined = notice.join(signup, signup.c.id == notice.c.signup_id)
-    found = select(notice, signup.c.state.label("signup_state"), signup.c.locale).select_from(joined).where(_WAITING)
+    """Notices that nobody has planned yet, oldest first, with their sign-up's state (signup_state), and the locale."""
+    joined = notice.outerjoin(signup, signup.c.id == notice.c.signup_id)
+    joined = joined.outerjoin(subscriber, subscriber.c.id == notice.c.subscriber_id)
+    locale = func.coalesce(signup.c.locale, subscriber.c.locale, "").label("locale")
+    found = select(notice, signup.c.state.label("signup_state"), locale).select_from(joined).where(_WAITING)
     return connection.execute(
         found.order_by(notice.c.id).limit(limit).with_for_update(skip_locked=True, of=notice)
     ).all()
@@ -124,16 +134,16 @@ def any_requested(connection: Connection) -> bool:
     return connection.scalar(select(notice.c.id).where(_WAITING).limit(1)) is not None
 
 
-def sent_since(connection: Connection, subscriber_ids: Collection[int], since_ms: int) -> dict[int, int]:
-    """subscriber → how many notices have been planned for them since then."""
+def sent_since(connection: Connection, subscriber_ids: Collection[int], since_ms: int) -> dict[tuple[int, str], int]:
+    """(subscriber, kind) → how many notices have been planned for them since then."""
     found = (
-        select(notice.c.subscriber_id, func.count().label("count"))
+        select(notice.c.subscriber_id, notice.c.kind, func.count().label("count"))
         .where(
             notice.c.subscriber_id.in_(subscriber_ids), notice.c.batch_id.is_not(None), notice.c.created_ms >= since_ms
         )
-        .group_by(notice.c.subscriber_id)
+        .group_by(notice.c.subscriber_id, notice.c.kind)
     )
-    return {subscriber_id: int(count) for subscriber_id, count in connection.execute(found)}
+    return {(subscriber_id, kind): int(count) for subscriber_id, kind, count in connection.execute(found)}
 
 
 def skip_notice(connection: Connection, notice_id: int, reason: str) -> None:

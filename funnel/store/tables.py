@@ -13,41 +13,15 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from funnel.store.content_tables import current_revision, lesson, revision
 from funnel.store.course_tables import reached, slot
 from funnel.store.edit_tables import late, moved, publication
+from funnel.store.rights_tables import erasure, request, tombstone
 from funnel.store.schema import COUNTED, Id, Record, metadata, partial, records
 
 # Everybody's: whoever reads a table reads its records.
-__all__ = ["Record", "late", "metadata", "moved", "publication", "reached", "records", "slot"]
-
-# An immutable snapshot of one funnel; `content` is compressed JSON, path → base64 of the file.
-revision = Table(
-    "revision",
-    metadata,
-    Column("id", String(64), primary_key=True),
-    Column("funnel", String(80), nullable=False),
-    Column("content", LargeBinary, nullable=False),
-    Column("created_ms", BigInteger, nullable=False),
-)
-
-current_revision = Table(
-    "current_revision",
-    metadata,
-    Column("funnel", String(80), primary_key=True),
-    Column("revision_id", String(64), nullable=False),
-    Column("since_ms", BigInteger, nullable=False),
-)
-
-# Lesson keys interned: the number never changes its meaning.
-lesson = Table(
-    "lesson",
-    metadata,
-    Column("id", Id, primary_key=True),
-    Column("funnel", String(80), nullable=False),
-    Column("key", String(80), nullable=False),
-    UniqueConstraint("funnel", "key"),
-    **COUNTED,
-)
+__all__ = ["Record", "current_revision", "erasure", "late", "lesson", "metadata", "moved", "publication"]
+__all__ += ["reached", "records", "request", "revision", "slot", "tombstone"]
 
 wording = Table(
     "wording",
@@ -67,6 +41,7 @@ subscriber = Table(
     Column("locale", String(16), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
+    partial("ix_subscriber_pending", "changed_ms", where="state = 'pending'"),
     **COUNTED,
 )
 
@@ -92,6 +67,7 @@ signup = Table(
     Column("state", String(16), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("locale", String(16), nullable=False, server_default=""),
+    partial("ix_signup_pending", "created_ms", where="state = 'pending'"),
     **COUNTED,
 )
 
@@ -129,6 +105,7 @@ enrollment = Table(
     Column("locale", String(16), nullable=False, server_default=""),
     Index("ix_enrollment_subscriber_id_funnel", "subscriber_id", "funnel"),
     partial("uq_enrollment_live", "subscriber_id", "funnel", where="state IN ('active', 'paused')", unique=True),
+    partial("ix_enrollment_over", "changed_ms", where="pattern <> '' AND state IN ('finished', 'ended')"),
     **COUNTED,
 )
 
@@ -217,7 +194,8 @@ ledger = Table(
     sqlite_with_rowid=False,
 )
 
-# A service mail. Requested with batch_id NULL; planned into a batch by the worker.
+# A service mail. Requested with batch_id NULL; planned into a batch by the worker. `signup_id` is 0 where it answers
+# none; `address_hash` and `sealed` are set where it goes to another address than the subscriber's.
 notice = Table(
     "notice",
     metadata,
@@ -233,7 +211,11 @@ notice = Table(
     Column("token_hash", LargeBinary(32), nullable=True, unique=True),
     Column("expires_ms", BigInteger, nullable=True),
     Column("created_ms", BigInteger, nullable=False),
+    Column("address_hash", LargeBinary(32), nullable=True),
+    Column("sealed", LargeBinary, nullable=True),
     Index("ix_notice_batch_id_position", "batch_id", "position"),
+    partial("ix_notice_expires_ms", "expires_ms", where="token_hash IS NOT NULL"),
+    partial("ix_notice_asked", "created_ms", where="signup_id = 0"),
     partial("ix_notice_requested", "id", where="state = 'requested'"),
     **COUNTED,
 )

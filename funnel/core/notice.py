@@ -1,0 +1,28 @@
+"""Service mails: what the link of each is for, and how long it opens that."""
+
+from typing import NamedTuple
+
+from funnel.core.links import Use
+
+CONFIRM, RIGHTS, ADDRESS = "confirm", "rights", "address"
+HOUR_MS = 3_600_000
+
+
+class Errand(NamedTuple):
+    """A kind of service mail: the use of its link, for how many milliseconds, and the mail's field for it."""
+
+    use: Use
+    lasts_ms: int
+    field: str
+
+
+ERRANDS = {
+    CONFIRM: Errand(Use.CONFIRM, 72 * HOUR_MS, "confirm_url"),
+    RIGHTS: Errand(Use.DATA, HOUR_MS, "data_url"),
+    ADDRESS: Errand(Use.ADDRESS, 24 * HOUR_MS, "confirm_url"),
+}
+
+
+def is_moot(kind: str, signup: str | None) -> bool:
+    """Whether a service mail has nothing to ask any more: its sign-up, in this state, is not open."""
+    return kind == CONFIRM and signup != "pending"

@@ -19,9 +19,14 @@ def unsubscribe(tools: Tools, delivery_id: int, now_ms: int) -> bool:
         found = recipient(connection, delivery_id, lock=True)
         if not found:
             return False
-        if found[1].state == Standing.ACTIVE:
-            suppress(connection, found[1], Suppressed.UNSUBSCRIBED, now_ms, now_ms)
+        stop(connection, found[1], now_ms)
         return True
+
+
+def stop(connection: Connection, reader: Record, now_ms: int) -> None:
+    """Withdraws a locked reader's consent to be mailed; whoever is not mailed anyway stays as they are."""
+    if reader.state == Standing.ACTIVE:
+        suppress(connection, reader, Suppressed.UNSUBSCRIBED, now_ms, now_ms)
 
 
 def withdraw(tools: Tools, delivery_id: int, now_ms: int) -> bool:
@@ -30,15 +35,19 @@ def withdraw(tools: Tools, delivery_id: int, now_ms: int) -> bool:
         found = recipient(connection, delivery_id, lock=True)
         if not found:
             return False
-        reader = found[1]
-        if reader.state != Standing.ACTIVE and _has_withdrawn(connection, reader.id, Purpose.SENSITIVE):
-            return True
-        suppress(connection, reader, Suppressed.UNSUBSCRIBED, now_ms, now_ms)
-        _record(connection, reader.id, Action.WITHDRAWN, now_ms, frozenset(Purpose))
-        signups.replace_all(connection, reader.id)
-        enrollments.forget_patterns(connection, reader.id)
-        deliveries.forget(connection, reader.id)
+        withdraw_all(connection, found[1], now_ms)
         return True
+
+
+def withdraw_all(connection: Connection, reader: Record, now_ms: int) -> None:
+    """Withdraws a locked reader's consent to keep the result, which goes with all that would tell it."""
+    if reader.state != Standing.ACTIVE and _has_withdrawn(connection, reader.id, Purpose.SENSITIVE):
+        return
+    suppress(connection, reader, Suppressed.UNSUBSCRIBED, now_ms, now_ms)
+    _record(connection, reader.id, Action.WITHDRAWN, now_ms, frozenset(Purpose))
+    signups.replace_all(connection, reader.id)
+    enrollments.forget_patterns(connection, reader.id)
+    deliveries.forget(connection, reader.id)
 
 
 def suppress(connection: Connection, reader: Record, reason: Suppressed, at_ms: int, now_ms: int) -> None:

@@ -1,6 +1,7 @@
 """Deliveries and notices, the recipients of batches; and the ledger, which no lesson passes twice."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select
 
@@ -78,7 +79,7 @@ def notices(connection: Connection, batch_ids: Collection[int]) -> Sequence[Reco
             suppression.c.address_hash == func.coalesce(notice.c.address_hash, subscriber.c.address_hash),
         )
     )
-    own = (notice.c[name] for name in ("id", "subscriber_id", "batch_id", "position", "kind", "created_ms"))
+    own: Any = (notice.c[name] for name in ("id", "subscriber_id", "batch_id", "position", "kind", "created_ms"))
     theirs = (
         subscriber.c.state.label("subscriber_state"),
         *(subscriber.c.address_hash, func.coalesce(notice.c.sealed, subscriber.c.sealed).label("sealed")),
@@ -86,7 +87,7 @@ def notices(connection: Connection, batch_ids: Collection[int]) -> Sequence[Reco
         suppression.c.reason.label("suppressed"),
         suppression.c.at_ms.label("suppressed_ms"),
     )
-    found = select(*own, signup.c.state.label("signup_state"), *theirs).select_from(joined)
+    found: Any = select(*own, signup.c.state.label("signup_state"), *theirs).select_from(joined)
     found = found.where(among(connection, notice.c.batch_id, batch_ids), notice.c.state.is_(None))
     return connection.execute(found.order_by(notice.c.batch_id, notice.c.position)).all()
 

@@ -64,6 +64,22 @@ def set_state(connection: Connection, subscriber_id: int, state: Standing, now_m
     connection.execute(changed.values(state=state, changed_ms=now_ms))
 
 
+def reseal(connection: Connection, subscriber_id: int, address_hash: bytes, sealed: bytes) -> None:
+    """What is known of a subscriber, sealed anew: for the same address, or for another."""
+    changed = subscriber.update().where(subscriber.c.id == subscriber_id)
+    connection.execute(changed.values(address_hash=address_hash, sealed=sealed))
+
+
+def rewrap(connection: Connection, subscriber_id: int, key: tuple[int, bytes]) -> None:
+    """The subscriber's key, wrapped anew: (keyring version, wrapped key)."""
+    changed = subscriber_key.update().where(subscriber_key.c.subscriber_id == subscriber_id)
+    connection.execute(changed.values(version=key[0], wrapped=key[1]))
+
+
+def set_locale(connection: Connection, subscriber_id: int, locale: str) -> None:
+    connection.execute(subscriber.update().where(subscriber.c.id == subscriber_id).values(locale=locale))
+
+
 def key_of(connection: Connection, subscriber_id: int) -> tuple[int, bytes] | None:
     """(keyring version, wrapped key), or None once erased."""
     row = connection.execute(

@@ -10,7 +10,7 @@ from starlette.staticfiles import StaticFiles
 
 from funnel.flow import events
 from funnel.runtime import Runtime
-from funnel.web import hooks, joining, languages, metrics, operator, pages, reader, visitor
+from funnel.web import hooks, joining, languages, metrics, operator, pages, reader, rights, visitor
 from funnel.web.guard import Guard
 from funnel.web.visit import Site, view
 
@@ -37,6 +37,10 @@ def routes() -> list[BaseRoute]:
         Route("/u/{token}/undo", view(reader.undo), methods=POST),
         Route("/u/{token}/delete", view(reader.withdraw), methods=POST),
         Route("/o/{token}", view(reader.choose), methods=BOTH),
+        Route("/data/{use}/{token}", view(rights.ask, nudges=True), methods=POST),
+        Route("/d/{token}", view(rights.door), methods=BOTH),
+        Route("/d/{token}/{act}", view(rights.act, nudges=True), methods=POST),
+        Route("/a/{token}", view(rights.swap), methods=BOTH),
         Route("/t", view(visitor.test_link), methods=BOTH),
         Mount("/static", StaticFiles(directory=pages.STATIC)),
         Route("/{slug}", view(visitor.landing), methods=GET),
@@ -47,6 +51,7 @@ def routes() -> list[BaseRoute]:
         Route("/{slug}/join", view(joining.join, nudges=True), methods=BOTH),
         Route("/{slug}/inbox", view(joining.inbox, nudges=True), methods=BOTH),
         Route("/{slug}/how", view(visitor.how), methods=GET),
+        Route("/{slug}/data", view(rights.form, nudges=True), methods=BOTH),
         Route("/{slug}/privacy", view(visitor.privacy), methods=GET),
         Route("/{slug}/support", view(visitor.support), methods=GET),
     ]

@@ -50,11 +50,11 @@ def _join_page(visit: Visit, pattern: str, errors: dict[str, str], address: str,
 def _sign_up(visit: Visit, kept: Kept, pattern: str) -> Response:
     typed = visit.form.get("email", "").strip()
     first_name = visit.form.get("first_name", "").replace("\xa0", " ").strip(" ")
-    address = _address(typed, local=visit.site.settings.local_mail)
+    address = address_of(typed, local=visit.site.settings.local_mail)
     errors = {}
     if address is None:
         errors["email"] = later("That doesn't look like an email address. It should read like name@example.org.")
-    if len(first_name) > LONGEST_NAME or not first_name.translate(JOINERS).isprintable():
+    if not is_name(first_name):
         errors["first_name"] = later("A first name may have up to %(longest)s letters and no control characters.")
         first_name = ""
     for purpose in Purpose:
@@ -79,7 +79,11 @@ def _sign_up(visit: Visit, kept: Kept, pattern: str) -> Response:
     return visit.go("inbox", kept)
 
 
-def _address(typed: str, *, local: bool) -> str | None:
+def is_name(text: str) -> bool:
+    return len(text) <= LONGEST_NAME and text.translate(JOINERS).isprintable()
+
+
+def address_of(typed: str, *, local: bool) -> str | None:
     """The address as we write to it, with its domain in ASCII; None when it is not one."""
     if len(typed) > LONGEST_ADDRESS:
         return None

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from funnel.core.schedule import is_zone
-from funnel.web.joining import _address
+from funnel.web.joining import address_of
 from tests.web.conftest import CONSENTS, Site, answers_for
 from tests.world import ALICE
 
@@ -81,7 +81,7 @@ def test_no_sign_up_makes_the_service_stumble(joined: Site, email: str, name: st
 @settings(max_examples=1000, deadline=None)
 @given(typed=some.one_of(some.text(max_size=260), some.emails(), some.builds("{}@{}".format, some.text(), some.text())))
 def test_an_address_is_taken_in_plain_ascii_or_not_at_all(typed: str) -> None:
-    found = _address(typed, local=True)
+    found = address_of(typed, local=True)
     assert found is None or (found.isascii() and found.isprintable() and len(found) <= 254 and " " not in found)
 
 

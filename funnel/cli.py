@@ -7,7 +7,7 @@ import sys
 import click
 import structlog
 
-from funnel import authoring, content, foresee, leash, operate, publishing
+from funnel import authoring, content, foresee, leash, operate, personal, publishing
 from funnel.flow.publish import Note, publish
 from funnel.keyring import KeyringError
 from funnel.runtime import Runtime, assemble, settle_down
@@ -36,7 +36,7 @@ def main() -> None:
     )
 
 
-for _command in (*authoring.COMMANDS, *publishing.COMMANDS, *operate.COMMANDS, *foresee.COMMANDS):
+for _command in (*authoring.COMMANDS, *publishing.COMMANDS, *operate.COMMANDS, *personal.COMMANDS, *foresee.COMMANDS):
     main.add_command(_command)
 
 

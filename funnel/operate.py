@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from funnel.flow import history, holding, resuming
+from funnel.flow import erasing, history, holding, resuming
 from funnel.flow.doctor import Around, Finding, Level, evidence, examine, moment
 from funnel.flow.lifting import lift
 from funnel.flow.sweep import assume_sent, resend, unknown_batches
@@ -58,7 +58,7 @@ def _findings(settings: Settings) -> list[Finding]:
     try:
         around = Around(_redis_url(settings), LAST_TICK, partial(_check, settings), bool(settings.webhook_key))
         found = list(examine(runtime.tools, around, runtime.now_ms()))
-        return [*found, *history.finding(runtime.tools, settings.content)]
+        return [*found, *erasing.finding(runtime.tools), *history.finding(runtime.tools, settings.content)]
     finally:
         runtime.close()
 
@@ -198,16 +198,22 @@ def _pull(runtime: Runtime, lists: "Suppressions") -> "Polled":
 )
 @click.argument("address", required=False)
 def lift_command(address: str | None) -> None:
+    found = address_typed(address)
+    with assembled() as runtime:
+        lifted = lift(runtime.tools, found)
+    if lifted is None:
+        raise click.ClickException("Nothing stood against this address.")
+    click.echo(f"Lifted: {lifted.reason}, since {moment(lifted.at_ms)}. Nobody is mailed before signing up anew.")
+
+
+def address_typed(address: str | None) -> str:
+    """An address from the command line, or else asked for: so it stays out of the shell's history."""
     typed = address or click.prompt("Address")
     try:
         found = validate_email(typed, check_deliverability=False, allow_smtputf8=False, test_environment=True)
     except EmailNotValidError:
         raise click.ClickException("That is not an address.") from None
-    with assembled() as runtime:
-        lifted = lift(runtime.tools, str(found.ascii_email))
-    if lifted is None:
-        raise click.ClickException("Nothing stood against this address.")
-    click.echo(f"Lifted: {lifted.reason}, since {moment(lifted.at_ms)}. Nobody is mailed before signing up anew.")
+    return str(found.ascii_email)
 
 
 @contextmanager

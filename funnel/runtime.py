@@ -26,6 +26,7 @@ from funnel.settings import ROOT, Settings
 from funnel.store.db import open_engine
 
 if TYPE_CHECKING:
+    from funnel.mail.erasing import Forgets
     from funnel.mail.suppressions import Suppressions
 
 _Name = TypeVar("_Name")
@@ -52,6 +53,15 @@ class Runtime:
         from funnel.mail.suppressions import Suppressions  # loads SendGrid's SDK: slow, and seldom of use
 
         return Suppressions(self.settings.sendgrid_key, self.settings.sendgrid_url)
+
+    def others(self) -> "Forgets":
+        """Wherever mail goes from here, and something of its recipients may stay."""
+        from funnel.mail import erasing
+
+        places: list[Forgets] = [erasing.OutboxFiles(self.settings.home / "outbox")]
+        if self.settings.sendgrid_key:
+            places.append(erasing.SendGridRecipients(self.settings.sendgrid_key, self.settings.sendgrid_url))
+        return erasing.All(places)
 
     def nudge(self) -> None:
         """Tells the workers not to wait for their next tick. Without Redis they find out a second later."""

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from funnel.core.pace import Rate, parse_domain_rates, parse_rate
+from funnel.core.retention import parse_retention, periods_ms
 from funnel.core.schedule import DAY_MS, HOUR_MS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +56,7 @@ class Settings:
     warm_up_ms: int | None
     day_ms: int
     lease_ms: int
+    retention_ms: Mapping[str, int]
     metrics_port: int | None
     token: str | None
     author: str
@@ -100,6 +102,7 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         warm_up_ms=_parsed(env, "FUNNEL_WARMUP", _midnight_ms),
         day_ms=_duration(env, "FUNNEL_DAY", DAY_MS),
         lease_ms=_duration(env, "FUNNEL_LEASE", 15_000),
+        retention_ms=periods_ms(_parsed(env, "FUNNEL_RETENTION", parse_retention) or {}),
         metrics_port=_number(env, "FUNNEL_METRICS_PORT", 0, 1, 65535) if env.get("FUNNEL_METRICS_PORT") else None,
         token=env.get("FUNNEL_TOKEN") or None,
         author=env.get("FUNNEL_AUTHOR") or "",

@@ -18,7 +18,8 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from funnel import hints, runtime, settings
-from funnel.flow import events, holding, plan, rebooking, resuming, sweep
+from funnel.core.schedule import DAY_MS
+from funnel.flow import erasing, events, holding, plan, rebooking, resuming, retention, rights, sweep
 from funnel.flow.holding import Gate
 from funnel.flow.sweep import Attention
 from funnel.hands import Hands
@@ -29,6 +30,7 @@ from funnel.store.db import reading
 from funnel.store.tables import Record
 
 TICK_S = 1.0
+TIDY_S = 5.0
 REDIS_S = 2.0  # for connecting to Redis, and for each of its answers
 PAUSE_S = 1.0  # before Redis is asked again
 PARTING_S = 5.0
@@ -62,7 +64,7 @@ async def live(redis_url: str) -> None:
     runtime.settle_down()
     if hands.runtime.settings.metrics_port:
         hands.meters.serve(hands.runtime.settings.metrics_port)
-    tasks = [asyncio.create_task(part(ctx)) for part in (keep_ticking, listen, serve)]
+    tasks = [asyncio.create_task(part(ctx)) for part in (keep_ticking, listen, serve, tidy)]
     try:
         await asyncio.wait(tasks)
     finally:
@@ -122,6 +124,24 @@ async def listen(ctx: _C) -> None:
             log.error("nudge", fault=type(error).__name__)
 
 
+async def tidy(ctx: _C) -> None:
+    """Follows up erasures, and once a day deletes what has been kept long enough; beside the mail, not before it."""
+    parts: Runtime = ctx["hands"].runtime
+    others = parts.others()
+    cleared_ms = 0
+    while True:
+        await asyncio.sleep(TIDY_S)
+        try:
+            now_ms = parts.now_ms()
+            await asyncio.to_thread(erasing.go_on, parts.tools, others, now_ms)
+            if now_ms - cleared_ms >= DAY_MS:
+                while await asyncio.to_thread(retention.clear_some, parts.tools, parts.settings.retention_ms, now_ms):
+                    await asyncio.sleep(0)
+                cleared_ms = now_ms
+        except Exception as error:  # noqa: BLE001 -- the next round may succeed
+            log.error("tidy", fault=type(error).__name__)
+
+
 async def _tick(ctx: _C, begin: Callable[[Sequence[Record]], Awaitable[None]]) -> None:
     hands: Hands = ctx["hands"]
     lock: asyncio.Lock = ctx["ticking"]
@@ -156,6 +176,7 @@ def _look_after(parts: Runtime, attention: Attention, now_ms: int) -> bool:
         log.error("clock differs from the database's; taking no work", skew_ms=skew_ms)
         return False
     events.apply(parts.tools, now_ms)
+    rights.answer(parts.tools, now_ms)
     rebooking.go_on(parts.tools, now_ms)
     for row in sweep.sweep(parts.tools, now_ms) if attention.may_judge(now_ms) else ():
         log.error("counts as sent, though nobody can tell", batch=row.uid, recipients=row.size)

@@ -6,7 +6,7 @@ from sqlalchemy import Table, select
 
 from funnel.core.delivery import SETTLED, Report
 from funnel.core.sequence import Funnel
-from funnel.flow import plan, settle, signup, start, sweep
+from funnel.flow import plan, rights, settle, signup, start, sweep
 from funnel.flow.people import Request
 from funnel.flow.start import Started
 from funnel.flow.tools import Tools
@@ -43,6 +43,7 @@ class World:
     def start_all(self, owner: str = "worker") -> list[Started]:
         """Sweeps and plans, and starts whatever can be started."""
         sweep.sweep(self.tools, self.clock())
+        rights.answer(self.tools, self.clock())
         plan.plan(self.tools, self.clock())
         with reading(self.tools.engine) as connection:
             ids = [row.id for row in batches.startable(connection, self.clock(), 1000)]

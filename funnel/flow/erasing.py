@@ -93,7 +93,8 @@ def _go_on(tools: Tools, others: Forgets, row: Record, now_ms: int) -> None:
     try:
         known = _recall(tools.keyring, row)
     except Unreadable:  # its master key is gone: nobody can be told any more
-        _give_up(tools, row, now_ms)
+        with writing(tools.engine) as connection:
+            give_up(connection, row.id, now_ms)
         return
     with reading(tools.engine) as connection:
         open_ = erasing.any_open(connection, [batch_id for batch_id, _ in known.places])
@@ -127,19 +128,12 @@ def _finish(connection: Connection, known: Known, row: Record) -> None:
     erasing.forget(connection, row.id)
 
 
-def give_up_old(tools: Tools, before_ms: int, now_ms: int) -> int:
-    """Forgets the erasures from before then whose provider could not be told. Returns how many."""
-    with reading(tools.engine) as connection:
-        rows = [row for row in erasing.refused(connection) if row.created_ms < before_ms]
-    for row in rows:
-        _give_up(tools, row, now_ms)
-    return len(rows)
-
-
-def _give_up(tools: Tools, row: Record, now_ms: int) -> None:
-    with writing(tools.engine) as connection:
-        if erasing.forget(connection, row.id):
-            _bury(connection, By.UNTOLD, now_ms)
+def give_up(connection: Connection, erasure_id: int, now_ms: int) -> bool:
+    """Forgets an erasure that the provider has not followed. False when somebody else was quicker."""
+    forgotten = erasing.forget(connection, erasure_id)
+    if forgotten:
+        _bury(connection, By.UNTOLD, now_ms)
+    return forgotten
 
 
 def finding(tools: Tools) -> list[Finding]:

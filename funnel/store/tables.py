@@ -67,7 +67,7 @@ signup = Table(
     Column("state", String(16), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("locale", String(16), nullable=False, server_default=""),
-    partial("ix_signup_pending", "created_ms", where="state = 'pending'"),
+    partial("ix_signup_unconfirmed", "created_ms", where="state <> 'confirmed'"),
     **COUNTED,
 )
 
@@ -215,7 +215,6 @@ notice = Table(
     Column("sealed", LargeBinary, nullable=True),
     Index("ix_notice_batch_id_position", "batch_id", "position"),
     partial("ix_notice_expires_ms", "expires_ms", where="token_hash IS NOT NULL"),
-    partial("ix_notice_asked", "created_ms", where="signup_id = 0"),
     partial("ix_notice_requested", "id", where="state = 'requested'"),
     **COUNTED,
 )

@@ -47,16 +47,11 @@ def upgrade() -> None:
 
 def _add_indexes() -> None:
     """For the daily retention, which must find what is old without reading what is not."""
-    pending = sa.text("state = 'pending'")
-    op.create_index("ix_signup_pending", "signup", ["created_ms"], sqlite_where=pending, postgresql_where=pending)
-    op.create_index(
-        "ix_subscriber_pending", "subscriber", ["changed_ms"], sqlite_where=pending, postgresql_where=pending
-    )
-    over = sa.text("pattern <> '' AND state IN ('finished', 'ended')")
-    op.create_index("ix_enrollment_over", "enrollment", ["changed_ms"], sqlite_where=over, postgresql_where=over)
-    has_token = sa.text("token_hash IS NOT NULL")
-    op.create_index(
-        "ix_notice_expires_ms", "notice", ["expires_ms"], sqlite_where=has_token, postgresql_where=has_token
-    )
-    asked = sa.text("signup_id = 0")
-    op.create_index("ix_notice_asked", "notice", ["created_ms"], sqlite_where=asked, postgresql_where=asked)
+    for name, table, column, which in (
+        ("ix_signup_unconfirmed", "signup", "created_ms", "state <> 'confirmed'"),
+        ("ix_subscriber_pending", "subscriber", "changed_ms", "state = 'pending'"),
+        ("ix_enrollment_over", "enrollment", "changed_ms", "pattern <> '' AND state IN ('finished', 'ended')"),
+        ("ix_notice_expires_ms", "notice", "expires_ms", "token_hash IS NOT NULL"),
+    ):
+        where = sa.text(which)
+        op.create_index(name, table, [column], sqlite_where=where, postgresql_where=where)

@@ -25,7 +25,7 @@ class _Duty(NamedTuple):
 
 
 def counts(tools: Tools, periods_ms: Mapping[str, int], now_ms: int) -> dict[str, int]:
-    """How many things each rule would delete now. Deletes nothing."""
+    """How many things each rule would delete now; what two rules name counts for both. Deletes nothing."""
     with reading(tools.engine) as connection:
         return {
             name: sum(duty.number(connection, now_ms - periods_ms[name]) for duty in duties)
@@ -46,9 +46,8 @@ def clear(
 
 
 def clear_some(tools: Tools, periods_ms: Mapping[str, int], now_ms: int) -> dict[str, int]:
-    """The next part of what is too old, each rule in a short transaction. Empty once nothing is left, or while somebody
-    else is at it."""
-    found: dict[str, int] = {}
+    """The next part of what is too old, in a short transaction: (rule → how many). Empty once nothing is left, or while
+    somebody else is at it."""
     for name, duties in DUTIES.items():
         for duty in duties:
             with writing(tools.engine) as connection:
@@ -56,8 +55,8 @@ def clear_some(tools: Tools, periods_ms: Mapping[str, int], now_ms: int) -> dict
                     return {}
                 count = duty.clear(connection, tools, now_ms - periods_ms[name], now_ms)
             if count:
-                found[name] = found.get(name, 0) + count
-    return found
+                return {name: count}
+    return {}
 
 
 def _count_sign_ups(connection: Connection, before_ms: int) -> int:

@@ -103,7 +103,7 @@ def _correct(visit: Visit, holder: Holder) -> Response:
     if zone and not is_zone(zone):
         return _yours(visit, holder, problems={"zone": NO_ZONE})
     assert holder.funnel is not None
-    paces = {int(name[5:]): pace for name, pace in visit.form.items() if name[:5] == "pace-" and name[5:].isdecimal()}
+    paces = {_number(name[5:]): pace for name, pace in visit.form.items() if name.startswith("pace-")}
     spoken = locale if locale in holder.funnel.locales else None
     correcting.correct(visit.tools, _token(visit), Wishes(first_name, zone or None, spoken, paces), visit.now_ms)
     return _yours(visit, holder, done=later("Saved."))
@@ -215,8 +215,12 @@ def _token(visit: Visit) -> str:
 
 
 def _course(visit: Visit) -> int:
-    number = visit.form.get("course", "")
-    return int(number) if number.isdecimal() and len(number) < 16 else 0
+    return _number(visit.form.get("course", ""))
+
+
+def _number(text: str) -> int:
+    """The id that a form holds; 0, which is nobody's, for everything else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
 
 
 def _file(body: bytes, media_type: str, name: str) -> Response:

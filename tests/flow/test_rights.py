@@ -12,7 +12,7 @@ from funnel.flow.correcting import Swap, Wishes
 from funnel.flow.rights import Door
 from funnel.store import subscribers
 from funnel.store.db import reading, writing
-from funnel.store.tables import consent, delivery, due, enrollment, metadata, notice, request, subscriber
+from funnel.store.tables import Record, consent, delivery, due, enrollment, metadata, notice, request, subscriber
 from tests.conftest import BASE_URL
 from tests.world import ALICE, BOB, CHARLIE, World
 
@@ -27,7 +27,7 @@ def mailed(world: World, address: str = ALICE) -> str:
     return world.token(world.mails(address)[-1], "my page")
 
 
-def reader(world: World, address: str = ALICE) -> subscribers.Record:
+def reader(world: World, address: str = ALICE) -> Record:
     with reading(world.tools.engine) as connection:
         found = subscribers.by_hash(connection, world.tools.keyring.address_hashes(address))
     assert found is not None
@@ -126,7 +126,7 @@ ACTS: dict[str, Act] = {
 }
 
 
-def dump(world: World) -> dict[str, list[subscribers.Record]]:
+def dump(world: World) -> dict[str, list[Record]]:
     return {table.name: world.rows(table) for table in metadata.sorted_tables}
 
 

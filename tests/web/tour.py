@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx2
 
 from funnel.core.quiz import Outcome
+from funnel.store.tables import enrollment
 from tests.web.conftest import Site, answers_for, answers_leading_to
-from tests.world import ALICE, BOB
+from tests.world import ALICE, BOB, CHARLIE
 
 Seen = tuple[str, httpx2.Response]
 
@@ -18,6 +19,7 @@ def tour(site: Site) -> Iterator[Seen]:
     yield from quiz(site)
     yield from joining(site.other())
     yield from reading(site.other())
+    yield from rights(site.other())
     yield from tests(site.other())
     yield from refusals(site.other())
     yield from outbox(site)
@@ -71,6 +73,41 @@ def reading(site: Site) -> Iterator[Seen]:
     yield "resumed", site.client.post(f"{stop}/undo")
     yield "deleted", site.client.post(f"{stop}/delete")
     yield "deleted before", site.client.get(stop)
+
+
+def rights(site: Site) -> Iterator[Seen]:
+    site.join(CHARLIE)
+    yield "data", site.client.get(site.at("data"))
+    yield "data refused", site.client.post(site.at("data"), data={"email": "x"})
+    yield "data asked", site.client.post(site.at("data"), data={"email": CHARLIE})
+    site.world.work()
+    door = site.link(CHARLIE, "my page")
+    yield "door", site.client.get(door)
+    yield "yours", site.client.post(door)
+    yield "yours refused", site.client.post(f"{door}/correct", data={"first_name": "\x07", "zone": "Mars/X"})
+    yield "yours paused", site.client.post(f"{door}/pause", data={"course": _course(site)})
+    yield "yours address", site.client.post(f"{door}/address", data={"email": "charlie.new@example.org"})
+    yield "yours not sure", site.client.post(f"{door}/erase")
+    site.world.work()
+    swap = site.link("charlie.new@example.org", "this address")
+    yield "swap", site.client.get(swap)
+    yield "swapped", site.client.post(swap)
+    yield "swap used", site.client.get(swap)
+    yield "door expired", site.client.get(door)
+    yield "door again", site.client.post(f"{door}/again")
+    site.world.work()
+    door = site.link("charlie.new@example.org", "my page")
+    yield "yours stopped", site.client.post(f"{door}/withdraw", data={"purpose": "course"})
+    yield "closed", site.client.post(f"{door}/close")
+    site.client.post(site.at("data"), data={"email": "charlie.new@example.org"})
+    site.world.work()
+    door = site.link("charlie.new@example.org", "my page")
+    yield "erased", site.client.post(f"{door}/erase", data={"sure": "yes"})
+    yield "door erased", site.client.get(door)
+
+
+def _course(site: Site) -> str:
+    return str(max(row.id for row in site.world.rows(enrollment)))
 
 
 def tests(site: Site) -> Iterator[Seen]:

@@ -3,9 +3,10 @@ holder presses a button first, and everything is done by forms.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -170,6 +171,7 @@ def _yours(visit: Visit, holder: Holder, done: str = "", problems: Mapping[str, 
         "yours",
         400 if problems else 200,
         data=data,
+        local=_clock(data["person"]["time_zone"]),
         standing_consents=_standing(data),
         done=done,
         problems=problems or {},
@@ -178,6 +180,12 @@ def _yours(visit: Visit, holder: Holder, done: str = "", problems: Mapping[str, 
         paces=PACES,
         longest_name=LONGEST_NAME,
     )
+
+
+def _clock(zone: str) -> Callable[[str], datetime]:
+    """Turns a moment of the data into the reader's own time."""
+    theirs = ZoneInfo(zone) if is_zone(zone) else UTC
+    return lambda moment: datetime.fromisoformat(moment).astimezone(theirs)
 
 
 def _standing(data: takeout.Data) -> list[takeout.Data]:

@@ -1,4 +1,4 @@
-"""A real HTTP server with SendGrid's suppression lists, for tests."""
+"""A real HTTP server with SendGrid's suppression lists, which forgets recipients when asked to; for tests."""
 
 import json
 import threading
@@ -38,6 +38,7 @@ class FakeSuppressions:
     api_key: str = "SG.test"
     lists: dict[str, list[tuple[str, int]]] = field(default_factory=lambda: {name: [] for name in LISTS})
     asked: list[Asked] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
     faults: deque[Fault | None] = field(default_factory=deque)
 
     def __enter__(self) -> Self:
@@ -76,6 +77,20 @@ class FakeSuppressions:
         page = found[asked.offset :][: min(query["limit"], MOST)]
         return Fault(200, json.dumps([_entry(*each) for each in page]).encode())
 
+    def forget(self, path: str, authorization: str | None, body: bytes) -> Fault:
+        """What a POST is answered with: the Recipients' Data Erasure API."""
+        if self.faults and (fault := self.faults.popleft()):
+            return fault
+        if authorization != f"Bearer {self.api_key}":
+            return Fault(401)
+        if path != "/v3/recipients/erasejob":
+            return Fault(404)
+        addresses = json.loads(body)["email_addresses"]
+        if not addresses or len(addresses) > 5_000 or len(set(addresses)) < len(addresses):
+            return Fault(400)
+        self.forgotten += addresses
+        return Fault(202, b'{"job_id": "1f3c1cbb-0c1a-4d1b-8d5a-6e7b6a0f8c11"}')
+
 
 def _entry(address: str, created: int) -> dict[str, Any]:
     return {"email": address, "created": created, "reason": f"550 {address} is not here", "status": "5.1.1"}
@@ -85,7 +100,13 @@ class _Handler(BaseHTTPRequestHandler):
     fake: FakeSuppressions
 
     def do_GET(self) -> None:
-        found = self.fake.answer(self.path, self.headers["Authorization"])
+        self._send(self.fake.answer(self.path, self.headers["Authorization"]))
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._send(self.fake.forget(self.path, self.headers["Authorization"], body))
+
+    def _send(self, found: Fault) -> None:
         if found.body is None:
             self.close_connection = True
             return

@@ -12,7 +12,7 @@ from funnel.mail.compile import Template, escape_html
 
 FIRST_NAME = "Alex"
 NOWHERE = "/t"  # the page that says: this link came with a test
-OWN_LINKS = ("read_url", "unsubscribe_url", "choose_url", "confirm_url")
+OWN_LINKS = ("read_url", "unsubscribe_url", "choose_url", "confirm_url", "data_url")
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,15 @@ class Arrived:
 
 
 def recipient(place: int, address: str, first_name: str = "") -> Recipient:
-    links = {f"{name}_url": f"{BASE_URL}/{name[0]}/Zm9v{place:04}" for name in ("read", "unsubscribe", "choose")}
+    links = {
+        f"{name}_url": f"{BASE_URL}/{name[0]}/Zm9v{place:04}"
+        for name in ("read", "unsubscribe", "choose", "confirm", "data")
+    }
     return Recipient(
         key=f"lesson-{place:08}",
         address=address,
         message_id=f"<Zm9v{place:04}@example.org>",
-        values={"first_name": first_name, "confirm_url": f"{BASE_URL}/c/Zm9v{place:04}", **links},
+        values={"first_name": first_name, **links},
         headers={"List-Unsubscribe": f"<{links['unsubscribe_url']}>"},
         place=place,
     )

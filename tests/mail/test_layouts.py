@@ -39,7 +39,7 @@ Pages = dict[str, tuple[str, Page, str]]
 def test_the_mails_are_the_whole_course_and_the_notices(pages: Pages, funnel: Funnel) -> None:
     keys = {lesson.key for pattern in funnel.patterns.values() for lesson in pattern.lessons}
     assert len(keys) == 28
-    assert {name.split()[0] for name in pages} == keys | {"confirm", "already"}
+    assert {name.split()[0] for name in pages} == keys | {"confirm", "already", "rights", "address"}
 
 
 def test_no_mail_is_large_enough_to_be_clipped(pages: Pages) -> None:
@@ -118,7 +118,7 @@ def test_every_lesson_says_who_writes_and_who_reads_replies(course: Pages, funne
             assert f"You asked {funnel.controller.name} for these notes." in shown, name
 
 
-@pytest.mark.parametrize("kind", ["confirm", "already"])
+@pytest.mark.parametrize("kind", ["confirm", "already", "rights", "address"])
 def test_a_notice_says_who_writes_and_offers_help_and_cannot_be_unsubscribed(
     pages: Pages, funnel: Funnel, desk: Tools, kind: str
 ) -> None:
@@ -126,8 +126,9 @@ def test_a_notice_says_who_writes_and_offers_help_and_cannot_be_unsubscribed(
     for shown in (" ".join(page.seen["foot"].split()), " ".join(text.split())):
         assert funnel.controller.postal_address in shown
     assert support_url(desk, funnel) in page.links
-    assert ALICE["confirm_url"] in page.links
-    assert ALICE["confirm_url"] in text
+    link = ALICE["data_url" if kind == "rights" else "confirm_url"]
+    assert link in page.links
+    assert link in text
     assert not {ALICE["unsubscribe_url"], ALICE["read_url"]} & set(page.links)
 
 

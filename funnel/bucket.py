@@ -189,7 +189,7 @@ class Marks:
         One round trip for a batch. Nothing is found without Redis.
         """
         day = now_ms // DAY_MS
-        keys = [f"funnel:marks:{lesson}:{day}", f"funnel:marks:{lesson}:{day - 1}"]
+        keys = [_marks_of(lesson, day), _marks_of(lesson, day - 1)]
         flat: list[bytes | int] = [part for pair in tags.items() for part in pair]
         found: list[Any] = []
         try:
@@ -198,6 +198,21 @@ class Marks:
         except (redis.RedisError, OSError):
             return {}
         return {int(own): int(other) for own, other in zip(found[::2], found[1::2], strict=True)}
+
+    def forget(self, tags: Mapping[str, bytes], now_ms: int) -> bool:
+        """Takes the marks of these tags off, lesson → tag. False when Redis does not answer."""
+        day = now_ms // DAY_MS
+        try:
+            for lesson, tag in tags.items():
+                for each in (day, day - 1):
+                    self._client.hdel(_marks_of(lesson, each), tag)  # type: ignore[arg-type]  # any field is bytes
+        except (redis.RedisError, OSError):
+            return False
+        return True
+
+
+def _marks_of(lesson: str, day: int) -> str:
+    return f"funnel:marks:{lesson}:{day}"
 
 
 def _time_ms(client: redis.Redis) -> int:

@@ -320,6 +320,20 @@ def test_a_mark_lasts_a_day_at_least(clients: tuple[redis.Redis, redis.Redis], d
     assert all(0 < cast(int, clients[0].ttl(key)) <= MARKS_KEPT_S for key in clients[0].scan_iter())
 
 
+@pytest.mark.parametrize("days", [0, 1])
+def test_a_mark_is_taken_off_for_who_is_erased_and_for_nobody_else(
+    clients: tuple[redis.Redis, redis.Redis], days: int
+) -> None:
+    marks = Marks(clients[0])
+    marks.others("7", {b"alice": 1, b"bob": 2}, NOON_MS)
+    assert marks.forget({"7": b"alice", "8": b"alice"}, NOON_MS + days * DAY_MS)
+    assert marks.others("7", {b"alice": 3, b"bob": 4}, NOON_MS + days * DAY_MS) == {4: 2}
+
+
+def test_a_mark_that_cannot_be_taken_off_is_told(nobody: redis.Redis) -> None:
+    assert not Marks(nobody).forget({"7": b"alice"}, NOON_MS)
+
+
 def test_a_large_batch_is_marked_whole(clients: tuple[redis.Redis, redis.Redis]) -> None:
     marks = Marks(clients[0])
     tags = {number.to_bytes(8): number for number in range(2_500)}

@@ -10,12 +10,12 @@ from funnel.core.consent import confirming_lifts
 from funnel.core.notice import ADDRESS, RIGHTS
 from funnel.core.schedule import PACES, is_zone
 from funnel.core.sequence import Funnel
-from funnel.flow import people, placing
+from funnel.flow import people, placing, watch
 from funnel.flow.people import Person
 from funnel.flow.rights import held
 from funnel.flow.tools import Tools
 from funnel.keyring import Unreadable
-from funnel.store import enrollments, positions, rights, signups, subscribers
+from funnel.store import enrollments, history, positions, rights, signups, subscribers
 from funnel.store.db import exclude_starts, reading, writing
 from funnel.store.tables import Record
 
@@ -121,28 +121,37 @@ def look_at(tools: Tools, token: str, now_ms: int) -> Swapped:
 
 def swap(tools: Tools, token: str, now_ms: int) -> Swapped:
     """Makes the address that the link was mailed to its reader's own. Once."""
+    swapped, old, lessons = _swap(tools, token, now_ms)
+    if old:  # whoever has the old address from now on may begin there
+        watch.forget(tools.marks, tools.keyring.tag_key, lessons, old, now_ms)
+    return swapped
+
+
+def _swap(tools: Tools, token: str, now_ms: int) -> tuple[Swapped, str, list[int]]:
+    """What became of it; and if it was done, the old address and the lessons that were sent there."""
     with writing(tools.engine) as connection:
         seen, notice = _look_at(connection, tools, token, now_ms)
         reader = notice and subscribers.by_id(connection, notice.subscriber_id, lock=True)
         if seen.state != Swap.OPEN or not notice or not reader:
-            return seen
+            return seen, "", []
         try:
             key = people.key_for(connection, tools.keyring, reader)
             new = people.open_person(key, reader.address_hash, notice.sealed).address
             known = people.open_person(key, reader.address_hash, reader.sealed)
         except (LookupError, Unreadable):
-            return Swapped(Swap.UNKNOWN)
+            return Swapped(Swap.UNKNOWN), "", []
         hashes = tools.keyring.address_hashes(new)
         other = subscribers.by_hash(connection, hashes)
         against = subscribers.suppression_of(connection, hashes)
         if (other and other.id != reader.id) or not confirming_lifts(reader.state, against, now_ms):
-            return Swapped(Swap.TAKEN, seen.funnel, seen.locale)
+            return Swapped(Swap.TAKEN, seen.funnel, seen.locale), "", []
         if against:
             subscribers.lift(connection, hashes, [against.reason])
         _move(connection, tools, reader, key, Person(new, known.first_name))
         for kind in (ADDRESS, RIGHTS):  # whoever reads the old address opens nothing any more
             rights.expire(connection, reader.id, kind, now_ms)
-        return Swapped(Swap.DONE, seen.funnel, seen.locale)
+        lessons = list(history.ledger_entries(connection, reader.id))
+        return Swapped(Swap.DONE, seen.funnel, seen.locale), known.address, lessons
 
 
 def _move(connection: Connection, tools: Tools, reader: Record, key: bytes, person: Person) -> None:

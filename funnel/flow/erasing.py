@@ -4,7 +4,6 @@ A mail that is being handed over at that moment may still arrive; its batch sett
 provider is told only after that, so that nothing of it stays behind.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from funnel.core.consent import Suppressed
-from funnel.flow import people
+from funnel.flow import people, watch
 from funnel.flow.doctor import Finding, Level
 from funnel.flow.tools import Tools
 from funnel.keyring import Keyring, Unreadable, new_key, seal, unseal
@@ -25,6 +24,7 @@ from funnel.store.erasing import Traces
 from funnel.store.tables import Record
 
 CONTEXT = b"erasure"
+NO_REDIS = "Redis does not answer"
 AT_ONCE = 20
 SETTLING_MS = 10_000  # until a batch in flight is looked at again
 LINGER_MS = 60_000  # until what a transaction wrote that had begun before is looked for
@@ -48,6 +48,7 @@ class Known(NamedTuple):
     address: str
     messages: list[str]
     places: list[tuple[int, int]]
+    lessons: list[int]
     subscriber_id: int
 
 
@@ -101,7 +102,7 @@ def _go_on(tools: Tools, others: Forgets, row: Record, now_ms: int) -> None:
         waits = open_ or erasing.any_new_event(connection, known.places)
     told_ms, reason = row.told_ms, None
     if not open_ and told_ms is None:
-        reason = _tell(others, known.address, known.messages)
+        reason = _tell(tools, others, known, now_ms)
         told_ms = None if reason else now_ms
     with writing(tools.engine) as connection:
         if reason:
@@ -112,13 +113,14 @@ def _go_on(tools: Tools, others: Forgets, row: Record, now_ms: int) -> None:
             _finish(connection, known, row)
 
 
-def _tell(others: Forgets, address: str, messages: Sequence[str]) -> str | None:
+def _tell(tools: Tools, others: Forgets, known: Known, now_ms: int) -> str | None:
     """None when they agreed; else what kept them from it."""
     try:
-        others.forget(address, messages)
+        others.forget(known.address, known.messages)
     except EraseFault as fault:
         return str(fault)
-    return None
+    forgotten = watch.forget(tools.marks, tools.keyring.tag_key, known.lessons, known.address, now_ms)
+    return None if forgotten else NO_REDIS
 
 
 def _finish(connection: Connection, known: Known, row: Record) -> None:
@@ -157,7 +159,7 @@ def _remember(connection: Connection, keyring: Keyring, reader: Record, found: T
         address = people.open_person(key, reader.address_hash, reader.sealed).address
     except (LookupError, Unreadable):
         address = ""
-    known = Known(address, erasing.message_names(found), found.places, reader.id)
+    known = Known(address, erasing.message_names(found), found.places, found.lessons, reader.id)
     fresh = new_key()
     sealed = seal(fresh, orjson.dumps([*known]), CONTEXT)
     erasing.remember(connection, keyring.wrap(fresh, CONTEXT), sealed, now_ms)
@@ -166,8 +168,8 @@ def _remember(connection: Connection, keyring: Keyring, reader: Record, found: T
 def _recall(keyring: Keyring, row: Record) -> Known:
     """Raises Unreadable."""
     key = keyring.unwrap(row.version, row.wrapped, CONTEXT)
-    address, messages, places, subscriber_id = orjson.loads(unseal(key, row.sealed, CONTEXT))
-    return Known(address, messages, [(batch_id, position) for batch_id, position in places], subscriber_id)
+    known = Known(*orjson.loads(unseal(key, row.sealed, CONTEXT)))
+    return known._replace(places=[(batch_id, position) for batch_id, position in known.places])
 
 
 def _wait_ms(tries: int) -> int:

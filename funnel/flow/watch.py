@@ -4,7 +4,7 @@ Either holds the funnel until a person has looked.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from sqlalchemy import Connection, Engine
@@ -28,12 +28,19 @@ class Marks(Protocol):
         """Marks deliveries by their tags. Returns delivery → the other one that has left its mark on that tag."""
         ...
 
+    def forget(self, tags: Mapping[str, bytes], now_ms: int) -> bool:
+        """Takes the marks of these tags off, lesson → tag. False when that cannot be done just now."""
+        ...
+
 
 class NoMarks:
     """For a service without Redis: sees nothing."""
 
     def others(self, lesson: str, tags: Mapping[bytes, int], now_ms: int) -> dict[int, int]:  # noqa: ARG002 -- remembers nothing
         return {}
+
+    def forget(self, tags: Mapping[str, bytes], now_ms: int) -> bool:  # noqa: ARG002 -- remembers nothing
+        return True
 
 
 def forecast(connection: Connection, now_ms: int) -> None:
@@ -90,6 +97,12 @@ def seen_twice(
         with writing(engine) as connection:
             holds.put_missing(connection, holds.funnel_scope(funnel), reason, now_ms)
     return doubled
+
+
+def forget(marks: Marks, key: bytes, lessons: Collection[int], address: str, now_ms: int) -> bool:
+    """Nobody has had these lessons at this address, for all we know: who was erased may begin anew. False when the
+    marks cannot be taken off just now."""
+    return marks.forget({str(lesson): _tag(key, str(lesson), address) for lesson in lessons}, now_ms)
 
 
 def _tag(key: bytes, lesson: str, address: str) -> bytes:

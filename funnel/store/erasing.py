@@ -34,12 +34,14 @@ OPEN = ("started", "unknown")
 
 
 class Traces(NamedTuple):
-    """What leads to a person: the ids of their deliveries, notices and enrollments, and (batch, position) of mails."""
+    """What leads to a person: the ids of their deliveries, notices and enrollments, (batch, position) of mails, and the
+    numbers of the lessons they have had."""
 
     deliveries: list[int]
     notices: list[int]
     enrollments: list[int]
     places: list[tuple[int, int]]
+    lessons: list[int]
 
 
 def traces(connection: Connection, subscriber_id: int) -> Traces:
@@ -51,7 +53,11 @@ def traces(connection: Connection, subscriber_id: int) -> Traces:
         place = select(table.c.batch_id, table.c.position)
         place = place.where(among(connection, table.c.id, ids), table.c.batch_id.is_not(None))
         places += [(row.batch_id, row.position) for row in connection.execute(place)]
-    return Traces(deliveries, notices, _ids(connection, enrollment, subscriber_id), sorted(places))
+    had = select(delivery.c.lesson_id).where(
+        among(connection, delivery.c.id, deliveries), delivery.c.lesson_id.is_not(None)
+    )
+    lessons = list(connection.scalars(had.distinct().order_by(delivery.c.lesson_id)))
+    return Traces(deliveries, notices, _ids(connection, enrollment, subscriber_id), sorted(places), lessons)
 
 
 def delete_person(connection: Connection, subscriber_id: int, found: Traces) -> None:

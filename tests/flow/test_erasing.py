@@ -1,6 +1,7 @@
 """Erasure: nothing of a person is left anywhere, at whatever moment it comes, and others follow."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from funnel.store.tables import (
     due,
     erasure,
     event,
+    lesson,
     metadata,
     subscriber,
     suppression,
@@ -268,6 +270,35 @@ def test_a_provider_that_does_not_follow_is_asked_again_and_once_it_has_never_mo
     erasing.go_on(world.tools, provider, world.clock.forward(hours=25))
     assert (provider.told, world.rows(erasure)) == ([ALICE], [])
     assert "nobody waits" in erasing.finding(world.tools)[0].says
+
+
+class Marks:
+    """A memory of what was handed over that answers only sometimes."""
+
+    def __init__(self) -> None:
+        self.away = True
+        self.taken: list[str] = []
+
+    def others(self, lesson: str, tags: Mapping[bytes, int], now_ms: int) -> dict[int, int]:
+        return {}
+
+    def forget(self, tags: Mapping[str, bytes], now_ms: int) -> bool:
+        self.taken += [] if self.away else tags
+        return not self.away
+
+
+def test_the_memory_in_redis_forgets_too_and_is_asked_again_while_it_is_away(world: World) -> None:
+    world.join(ALICE)
+    world.work()
+    marks = Marks()
+    tools = dataclasses.replace(world.tools, marks=marks)
+    erasing.erase(tools, ALICE, world.clock())
+    erasing.go_on(tools, Provider(), world.clock())
+    assert [row.reason for row in world.rows(erasure)] == [erasing.NO_REDIS]
+    marks.away = False
+    erasing.go_on(tools, Provider(), world.clock.forward(hours=1))
+    assert marks.taken == [str(row.id) for row in world.rows(lesson) if row.key == "freeze-meet"]
+    assert world.rows(erasure) == []
 
 
 def test_two_workers_tell_the_provider_once(world: World) -> None:

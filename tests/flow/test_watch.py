@@ -188,6 +188,14 @@ def test_a_double_that_a_person_let_go_on_is_still_one_for_the_next(published: E
     assert [seen(published, client, {number: ALICE}) for number in (1, 2, 3)] == [0, 1, 1]
 
 
+def test_whoever_was_erased_may_begin_anew_and_have_everything_again(published: Engine, client: redis.Redis) -> None:
+    assert seen(published, client, {1: ALICE, 2: BOB}) == 0
+    assert watch.forget(Marks(client), KEY, [7, 8], ALICE, NOON_MS)
+    assert seen(published, client, {3: ALICE}) == 0
+    assert reason(published) is None
+    assert seen(published, client, {4: BOB}) == 1
+
+
 def test_two_days_later_the_database_alone_stands_guard(published: Engine, client: redis.Redis) -> None:
     assert seen(published, client, {1: ALICE}) == 0
     assert seen(published, client, {2: ALICE}, now_ms=NOON_MS + 48 * HOUR_MS) == 0

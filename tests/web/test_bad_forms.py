@@ -7,7 +7,7 @@ import pytest
 from funnel.web.guard import SIGNED
 from tests.web.conftest import CONSENTS, Site
 from tests.web.shape import Shape, is_clear, without_inputs
-from tests.world import ALICE
+from tests.world import ALICE, BOB, CHARLIE
 
 FORM = "application/x-www-form-urlencoded"
 PARTS = "multipart/form-data; boundary=edge"
@@ -46,7 +46,10 @@ def routes(site: Site) -> list[str]:
     confirm = site.world.mails(ALICE)[0].link("onfirm").removeprefix(site.world.tools.base_url)
     ours = [site.at(path) for path in ("q/1", "choose", "join", "inbox", "start")]
     theirs = [f"{confirm}/again", confirm, f"{read}/cooked", choose, stop, f"{stop}/undo", f"{stop}/delete"]
-    return [*ours, "/leave", "/language", "/t", *theirs]
+    door = site.link(BOB, "my page")
+    swap = site.link(CHARLIE, "this address")
+    rights = [site.at("data"), f"/data{read}", door, f"{door}/correct", swap]
+    return [*ours, "/leave", "/language", "/t", *rights, *theirs]
 
 
 def test_the_table_of_forms_is_whole(joined: Site) -> None:
@@ -58,6 +61,12 @@ def test_the_table_of_forms_is_whole(joined: Site) -> None:
 def joined(shared: Site) -> Site:
     """Alice has a lesson, and her browser still holds her result."""
     shared.join(ALICE)
+    other = shared.other()
+    other.join(BOB)
+    other.client.post(shared.at("data"), data={"email": BOB})
+    shared.world.work()
+    other.client.post(f"{shared.link(BOB, 'my page')}/address", data={"email": CHARLIE})
+    shared.world.work()
     return shared
 
 

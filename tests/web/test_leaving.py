@@ -71,9 +71,9 @@ def test_one_readers_link_stops_only_that_reader(joined: Site) -> None:
 def test_people_get_a_page_with_a_button_then_an_undo_and_a_way_to_be_forgotten(joined: Site) -> None:
     stop = joined.link(ALICE, "Stop")
     assert stop == header_link(joined)
-    assert actions(joined.client.get(stop).text) == [stop, f"{stop}/delete"]
+    assert actions(joined.client.get(stop).text) == [stop, f"{stop}/delete", f"/data{stop}"]
     for shown in (joined.client.post(stop), joined.client.get(stop)):
-        assert actions(shown.text) == [f"{stop}/undo", f"{stop}/delete"]
+        assert actions(shown.text) == [f"{stop}/undo", f"{stop}/delete", f"/data{stop}"]
 
 
 def test_taken_back_within_a_day_the_notes_go_on_where_they_were(joined: Site, clock: Clock) -> None:

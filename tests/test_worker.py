@@ -428,3 +428,26 @@ def test_after_a_time_without_any_worker_what_is_late_comes_at_its_readers_hour(
 
 def local(instant_ms: int, zone: str) -> str:
     return datetime.fromtimestamp(instant_ms / 1000, ZoneInfo(zone)).strftime("%H:%M")
+
+
+def test_a_worker_deletes_what_is_too_old_and_follows_up_erasures(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "TIDY_S", 0.0)
+    world.clock.now_ms = Runtime.now_ms() - 8 * 24 * HOUR_MS
+    world.sign_up(ALICE)
+    world.work()
+    assert world.mails(ALICE)
+
+    async def whole() -> None:
+        busy = hands(world, Gate())
+        home = dataclasses.replace(busy.runtime.settings, home=world.folder.parent)
+        busy.runtime = dataclasses.replace(busy.runtime, settings=home)
+        tidying = asyncio.create_task(worker.tidy({"hands": busy}))
+        while world.mails(ALICE) or world.rows(subscriber):
+            await asyncio.sleep(0)
+            assert not tidying.done()
+        tidying.cancel()
+        await busy.rest()
+
+    asyncio.run(asyncio.wait_for(whole(), 20))

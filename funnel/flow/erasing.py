@@ -49,6 +49,7 @@ class Known(NamedTuple):
     messages: list[str]
     places: list[tuple[int, int]]
     lessons: list[int]
+    enrollments: list[int]
     subscriber_id: int
 
 
@@ -127,7 +128,9 @@ def _tell(tools: Tools, others: Forgets, known: Known, now_ms: int) -> str | Non
 
 def _finish(connection: Connection, known: Known, row: Record) -> None:
     """Once more, for what somebody wrote who had begun before the erasure and committed after it."""
-    erasing.delete_person(connection, known.subscriber_id, erasing.traces(connection, known.subscriber_id))
+    found = erasing.traces(connection, known.subscriber_id)
+    ids = sorted({*found.enrollments, *known.enrollments})
+    erasing.delete_person(connection, known.subscriber_id, found._replace(enrollments=ids))
     erasing.delete_events(connection, known.places)
     erasing.forget(connection, row.id)
 
@@ -161,7 +164,7 @@ def _remember(connection: Connection, keyring: Keyring, reader: Record, found: T
         address = people.open_person(key, reader.address_hash, reader.sealed).address
     except (LookupError, Unreadable):
         address = ""
-    known = Known(address, erasing.message_names(found), found.places, found.lessons, reader.id)
+    known = Known(address, erasing.message_names(found), found.places, found.lessons, found.enrollments, reader.id)
     fresh = new_key()
     sealed = seal(fresh, orjson.dumps([*known]), ERASURE)
     version = keys.hold(connection, keyring.version, now_ms)

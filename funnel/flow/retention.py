@@ -123,7 +123,7 @@ def _oldest(table: Table, moment: str) -> _Duty:
 
 # Every rule of RULES, in an order in which the later ones find what the earlier ones have left.
 DUTIES: Mapping[str, tuple[_Duty, ...]] = {
-    "pending": (_Duty(_count_sign_ups, _clear_sign_ups), _Duty(_count_strangers, _clear_strangers)),
+    "pending": (_Duty(_count_strangers, _clear_strangers), _Duty(_count_sign_ups, _clear_sign_ups)),
     "pattern": (_Duty(_count_courses, _clear_courses),),
     "events": (_oldest(event, "received_ms"),),
     "tokens": (_Duty(_count_tokens, _clear_tokens),),

@@ -102,11 +102,16 @@ def look_at(tools: Tools, token: str, now_ms: int) -> Holder:
 def held(tools: Tools, token: str, now_ms: int) -> Iterator[tuple[Connection, Held | None]]:
     """A transaction in which the link's holder is locked; None when the link opens nothing any more."""
     with writing(tools.engine) as connection:
-        hash_ = links.token_hash(token)
-        notice = rights.by_token(connection, RIGHTS, hash_) if hash_ else None
-        reader = subscribers.by_id(connection, notice.subscriber_id, lock=True) if notice else None
-        open_ = notice is not None and notice.expires_ms > now_ms
-        yield connection, Held(notice, reader) if notice and reader and open_ else None
+        yield connection, find(connection, token, now_ms, lock=True)
+
+
+def find(connection: Connection, token: str, now_ms: int, *, lock: bool = False) -> Held | None:
+    """Who holds an open link; with `lock`, nobody else changes their affairs until the transaction ends."""
+    hash_ = links.token_hash(token)
+    notice = rights.by_token(connection, RIGHTS, hash_) if hash_ else None
+    reader = subscribers.by_id(connection, notice.subscriber_id, lock=lock) if notice else None
+    open_ = notice is not None and notice.expires_ms > now_ms
+    return Held(notice, reader) if notice and reader and open_ else None
 
 
 def ask_anew(tools: Tools, token: str, now_ms: int) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from funnel.core.consent import Enrolled
 from funnel.core.lesson import fill, segment_traits
 from funnel.core.sequence import Funnel
 from funnel.flow import people, rights
@@ -25,7 +26,8 @@ Data = dict[str, Any]
 
 def of_holder(tools: Tools, token: str, now_ms: int) -> Data | None:
     """What is kept about the holder of an open link."""
-    with rights.held(tools, token, now_ms) as (connection, found):
+    with reading(tools.engine) as connection:
+        found = rights.find(connection, token, now_ms)
         return gather(connection, tools, found.reader, now_ms) if found else None
 
 
@@ -111,7 +113,9 @@ def _sign_up(row: Record, opened: _Opened, funnels: Mapping[str, Funnel]) -> Dat
 
 def _courses(connection: Connection, reader: Record, funnels: Mapping[str, Funnel]) -> list[Data]:
     rows = takeout.courses(connection, reader.id)
-    waits, kept = takeout.waiting(connection, reader.id), takeout.slots(connection, reader.id)
+    active = any(row.state == Enrolled.ACTIVE for row in rows)
+    waits = takeout.waiting(connection, reader.id) if active else {}
+    kept = takeout.slots(connection, reader.id)
     pressed: dict[int, list[Data]] = defaultdict(list)
     for press in takeout.presses(connection, [row.id for row in rows]):
         pressed[press.enrollment_id].append({"what": press.event, "at": moment(press.at_ms)})

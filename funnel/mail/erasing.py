@@ -3,6 +3,8 @@
 import http.client
 import logging
 from collections.abc import Iterable
+from email.parser import BytesHeaderParser
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Protocol
 
@@ -28,18 +30,29 @@ class Forgets(Protocol):
 
 
 class OutboxFiles:
-    """A message is a file, named for it; one that is just being written has another ending."""
+    """A message is a file, named for it; one that is just being written has another ending. Whatever else went to the
+    address is found by looking into every file: rows that named older ones may be gone.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def forget(self, address: str, messages: Iterable[str]) -> None:  # noqa: ARG002 -- files are named for messages
+    def forget(self, address: str, messages: Iterable[str]) -> None:
         try:
             for name in messages:
                 for path in (self.folder / f"{name}.eml", *self.folder.glob(f"{name}.*.part")):
                     path.unlink(missing_ok=True)
+            for path in self.folder.glob("*.eml"):
+                if address and _goes_to(path, address):
+                    path.unlink(missing_ok=True)
         except OSError:
             raise EraseFault("outbox: a file stays", temporary=True) from None
+
+
+def _goes_to(path: Path, address: str) -> bool:
+    with path.open("rb") as file:
+        headers = BytesHeaderParser().parse(file)
+    return parseaddr(str(headers["To"] or ""))[1].lower() == address.lower()
 
 
 class SendGridRecipients:

@@ -69,7 +69,8 @@ def delete_person(connection: Connection, subscriber_id: int, found: Traces) -> 
     connection.execute(delivery.delete().where(among(connection, delivery.c.id, found.deliveries)))
     everywhere = ledger.c.lesson_id.in_(select(lesson.c.id))
     connection.execute(ledger.delete().where(everywhere, ledger.c.subscriber_id == subscriber_id))
-    connection.execute(due.delete().where(due.c.subscriber_id == subscriber_id))
+    if found.enrollments:  # the due table is read whole; whoever never was in a course has no place in it
+        connection.execute(due.delete().where(due.c.subscriber_id == subscriber_id))
     own = among(connection, moved.c.enrollment_id, found.enrollments)
     connection.execute(moved.delete().where(moved.c.publication_id.in_(select(publication.c.id)), own))
     connection.execute(reached.delete().where(among(connection, reached.c.enrollment_id, found.enrollments)))

@@ -10,10 +10,10 @@ from funnel.store.tables import Record, enrollment, notice, signup
 HASH_BYTES = 32
 
 
-def by_token(connection: Connection, kind: str, token_hash: bytes, *, lock: bool = False) -> Record | None:
+def by_token(connection: Connection, kind: str, token_hash: bytes) -> Record | None:
     """The service mail of this kind with this token."""
     found = select(notice).where(notice.c.token_hash == token_hash, notice.c.kind == kind)
-    return connection.execute(found.with_for_update() if lock else found).one_or_none()
+    return connection.execute(found).one_or_none()
 
 
 def expire(connection: Connection, subscriber_id: int, kind: str, now_ms: int) -> None:

@@ -324,6 +324,16 @@ def test_what_a_slower_transaction_wrote_is_found_a_minute_later(world: World) -
     assert world.mails(ALICE) == []
 
 
+def test_a_place_in_a_course_that_was_written_too_late_is_found_a_minute_later(world: World) -> None:
+    world.join(ALICE)
+    [place] = world.rows(due)
+    erasing.erase(world.tools, ALICE, world.clock())
+    with writing(world.tools.engine) as connection:
+        connection.execute(due.insert().values({**place._mapping, "due_ms": place.due_ms + 10**10}))
+    follow(world)
+    assert world.rows(due) == []
+
+
 def test_an_erased_person_may_begin_anew_as_if_nothing_had_been(world: World) -> None:
     world.join(ALICE, "freeze")
     world.days(2)

@@ -28,6 +28,14 @@ def test_the_files_of_these_messages_go_and_no_others(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["lesson-00000011.eml"]
 
 
+def test_whatever_else_went_to_the_address_goes_too(tmp_path: Path) -> None:
+    (tmp_path / "a.eml").write_bytes(b"From: x@example.org\r\nTo: Alice@example.org\r\n\r\nHello\r\n")
+    (tmp_path / "b.eml").write_bytes(b"To: bob@example.org\r\n\r\nTo: alice@example.org\r\n")
+    (tmp_path / "c.eml").write_bytes(b"To: malice@example.org\r\n\r\nHello\r\n")
+    OutboxFiles(tmp_path).forget(ALICE, [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.eml", "c.eml"]
+
+
 def test_an_outbox_that_is_not_there_is_empty(tmp_path: Path) -> None:
     OutboxFiles(tmp_path / "nowhere").forget(ALICE, ["lesson-00000001"])
 

@@ -48,7 +48,7 @@ def routes(site: Site) -> list[str]:
     theirs = [f"{confirm}/again", confirm, f"{read}/cooked", choose, stop, f"{stop}/undo", f"{stop}/delete"]
     door = site.link(BOB, "my page")
     swap = site.link(CHARLIE, "this address")
-    rights = [site.at("data"), f"/data{read}", door, f"{door}/correct", swap]
+    rights = [site.at("data"), f"/data{read}", door, f"{door}/address", swap]
     return [*ours, "/leave", "/language", "/t", *rights, *theirs]
 
 
@@ -60,14 +60,19 @@ def test_the_table_of_forms_is_whole(joined: Site) -> None:
 @pytest.fixture(scope="module")
 def joined(shared: Site) -> Site:
     """Alice has a lesson, and her browser still holds her result."""
-    shared.join(ALICE)
-    other = shared.other()
-    other.join(BOB)
-    other.client.post(shared.at("data"), data={"email": BOB})
-    shared.world.work()
-    other.client.post(f"{shared.link(BOB, 'my page')}/address", data={"email": CHARLIE})
-    shared.world.work()
+    settle_in(shared)
     return shared
+
+
+def settle_in(site: Site) -> None:
+    """Alice has a lesson; Bob has a link to his data, and Charlie one to become his new address."""
+    site.join(ALICE)
+    other = site.other()
+    other.join(BOB)
+    other.client.post(site.at("data"), data={"email": BOB})
+    site.world.work()
+    other.client.post(f"{site.link(BOB, 'my page')}/address", data={"email": CHARLIE})
+    site.world.work()
 
 
 @pytest.mark.parametrize(("kind", "body"), DAMAGED.values(), ids=DAMAGED)
@@ -167,7 +172,7 @@ def test_nothing_that_was_typed_is_logged_or_echoed(
     site: Site, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level("DEBUG")
-    site.join(ALICE)
+    settle_in(site)
     names = (
         "answer",
         "go",

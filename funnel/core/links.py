@@ -19,12 +19,13 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Use(StrEnum):
-    """What a token is for: a link (also the first part of its path) or a Message-ID. It opens nothing else."""
+    """What a token is for: a link (also the first part of its path), a form or a Message-ID. It opens nothing else."""
 
     READ = "r"
     UNSUBSCRIBE = "u"
     CHOOSE = "o"
     CONFIRM = "c"
+    FORM = "form"
     LESSON_ID = "lesson"
     NOTICE_ID = "notice"
 

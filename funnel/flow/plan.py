@@ -13,7 +13,7 @@ from funnel.core.consent import NOTICE_LIMITS, Enrolled, Standing, notice_refusa
 from funnel.core.delivery import Kind
 from funnel.core.lesson import segment
 from funnel.core.sequence import Funnel
-from funnel.flow import holding, watch
+from funnel.flow import admission, entrance, holding, watch
 from funnel.flow.course import go_on
 from funnel.flow.holding import Gate
 from funnel.flow.tools import Tools
@@ -38,6 +38,7 @@ class Planned:
 
 def plan(tools: Tools, now_ms: int) -> Planned:
     """Plans every notice and lesson that is due, unless enough is on its way already."""
+    admission.admit(tools, now_ms)
     with reading(tools.engine) as connection:
         held = holding.current(connection, now_ms)
         if held.provider(tools.provider) == Gate.SHUT:
@@ -47,6 +48,7 @@ def plan(tools: Tools, now_ms: int) -> Planned:
         room = OPEN_AT_MOST - batches.open_recipients(connection, now_ms)
         notices = signups.any_requested(connection)
     if notices:
+        entrance.look_up(tools, NOTICES_AT_ONCE)
         plan_notices(tools, now_ms)
     return plan_lessons(tools, now_ms, min(room, ROWS_AT_ONCE), stopped) if lessons and room > 0 else Planned()
 
@@ -142,7 +144,8 @@ def plan_notices(tools: Tools, now_ms: int) -> None:
             suppressed = subscribers.suppression_of(connection, [person.address_hash]) if person else None
             state = person.state if person else Standing.ERASED
             so_far = {window: counts[row.subscriber_id] for window, counts in sent.items()}
-            if refusal := notice_refusal(state, suppressed, so_far, now_ms):
+            refusal = notice_refusal(state, suppressed, so_far, now_ms) or entrance.refusal(tools, person, now_ms)
+            if refusal:
                 signups.skip_notice(connection, row.id, refusal)
                 continue
             for counts in sent.values():

@@ -80,7 +80,7 @@ subscriber_key = Table(
     sqlite_with_rowid=False,
 )
 
-# What somebody asked for, sealed until confirmed.
+# What somebody asked for, sealed until confirmed. `subscriber_id` is 0 until the worker has taken it in.
 signup = Table(
     "signup",
     metadata,
@@ -92,6 +92,7 @@ signup = Table(
     Column("state", String(16), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("locale", String(16), nullable=False, server_default=""),
+    partial("ix_signup_asked", "id", where="state = 'asked'"),
     **COUNTED,
 )
 

@@ -13,7 +13,7 @@ from tests.web.shape import is_clear
 from tests.world import ALICE, BOB
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "OPTIONS", "DELETE", "PATCH", "TRACE", "BREW")
-ENDINGS = {"c": ("", "/again"), "r": ("", "/cooked"), "u": ("", "/undo", "/delete"), "o": ("",)}
+ENDINGS = {"c": ("", "/again", "/not-me"), "r": ("", "/cooked"), "u": ("", "/undo", "/delete"), "o": ("",)}
 
 
 @pytest.fixture(scope="module")

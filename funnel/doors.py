@@ -15,7 +15,6 @@ import redis
 from funnel import bucket
 from funnel.core.domains import LARGE
 from funnel.core.limits import (
-    DOMAIN,
     FAST_MS,
     HIGH,
     LOW,
@@ -75,7 +74,7 @@ class Doors:
         """Whether another confirm mail may go to this domain, in lower case."""
         if domain in LARGE:
             return True
-        wanted = {f"domain:{self._hidden(domain)}": DOMAIN}
+        wanted = {f"domain:{self._hidden(domain)}": whole(self.limits.domain)}
         return not self._shared(
             now_ms, lambda: self._take_shared(wanted, now_ms), lambda: self._held.take(wanted, now_ms)
         )

@@ -122,12 +122,14 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _limits(env: Mapping[str, str], *, local: bool) -> FormLimits:
-    """Where mail leaves this machine, a crowd is one sooner."""
+    """Where mail leaves this machine, a crowd is one sooner, and strangers could be bothered."""
     usual = Rate(60, MINUTE_MS) if local else USUAL_LIMITS.usual
+    domain = Rate(1_000, 1_000) if local else USUAL_LIMITS.domain
     return FormLimits(
         _parsed(env, "FUNNEL_VISITOR_RATE", parse_rate) or USUAL_LIMITS.visitor,
         _parsed(env, "FUNNEL_FORM_RATE", parse_rate) or USUAL_LIMITS.all,
         _parsed(env, "FUNNEL_USUAL_RATE", parse_rate) or usual,
+        _parsed(env, "FUNNEL_CONFIRM_RATE", parse_rate) or domain,
     )
 
 

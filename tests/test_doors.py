@@ -2,13 +2,14 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from funnel.bucket import connect
-from funnel.core.limits import DOMAIN, FormLimits, Tide
+from funnel.core.limits import FormLimits, Tide
 from funnel.core.pace import MINUTE_MS, Rate
 from funnel.core.schedule import HOUR_MS
 from funnel.doors import AWAY_MS, MOST_HELD, Doors
@@ -16,7 +17,7 @@ from tests.conftest import NOON_MS
 from tests.test_bucket import valkey_server
 
 KEY = bytes(range(32))
-LIMITS = FormLimits(visitor=Rate(3, HOUR_MS), all=Rate(8, HOUR_MS), usual=Rate(2, MINUTE_MS))
+LIMITS = FormLimits(Rate(3, HOUR_MS), Rate(8, HOUR_MS), Rate(2, MINUTE_MS), Rate(5, HOUR_MS))
 ONE, OTHER = "203.0.113.7", "2001:db8::1"
 
 
@@ -65,10 +66,10 @@ def test_who_has_to_wait_takes_nothing_from_the_others(doors: Doors) -> None:
 
 
 def test_a_small_domain_gets_few_confirm_mails_and_a_large_one_as_many_as_it_wants(doors: Doors) -> None:
-    found = [doors.may_mail("small.example", NOON_MS) for _ in range(DOMAIN.capacity + 1)]
-    assert found == [True] * DOMAIN.capacity + [False]
+    found = [doors.may_mail("small.example", NOON_MS) for _ in range(LIMITS.domain.count + 1)]
+    assert found == [True] * LIMITS.domain.count + [False]
     assert doors.may_mail("other.example", NOON_MS)
-    assert all(doors.may_mail("gmail.com", NOON_MS) for _ in range(DOMAIN.capacity * 2))
+    assert all(doors.may_mail("gmail.com", NOON_MS) for _ in range(LIMITS.domain.count * 2))
     assert doors.may_mail("small.example", NOON_MS + HOUR_MS)
 
 
@@ -133,7 +134,7 @@ def test_a_redis_that_does_not_answer_is_asked_once_and_then_left_alone() -> Non
 
 
 def test_a_flood_of_visitors_does_not_fill_the_memory() -> None:
-    doors = Doors(None, KEY, FormLimits(Rate(3, HOUR_MS), Rate(10**6, MINUTE_MS), LIMITS.usual))
+    doors = Doors(None, KEY, replace(LIMITS, all=Rate(10**6, MINUTE_MS)))
     for each in range(MOST_HELD + 100):
         doors.knock(f"10.{each >> 16}.{each >> 8 & 255}.{each & 255}", NOON_MS)
     assert len(doors._held._levels) == MOST_HELD

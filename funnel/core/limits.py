@@ -10,7 +10,6 @@ from funnel.core.schedule import DAY_MS, HOUR_MS
 FAST_MS = 5 * MINUTE_MS  # over which the sign-ups of now are averaged
 SLOW_MS = 7 * DAY_MS  # and those that are usual
 HIGH, LOW = 10, 5  # times the usual: when a burst begins, and when it is over
-DOMAIN = Bucket(Rate(60, HOUR_MS), 60)  # confirm mails to one domain, but for the large mailbox providers
 
 # What a page asks of its visitor before a sign-up counts.
 TOO_FAST_MS = 2_000  # nobody reads, types and ticks within that time
@@ -27,14 +26,20 @@ def shows_work(stamp: str, nonce: str) -> bool:
 
 @dataclass(frozen=True)
 class FormLimits:
-    """`visitor` and `all` limit the forms that make us send mail; below `usual` sign-ups there is never a burst."""
+    """`visitor` and `all` limit the forms that make us send mail; below `usual` sign-ups there is never a burst.
+
+    `domain` limits the confirm mails to each domain but those of the large mailbox providers.
+    """
 
     visitor: Rate
     all: Rate
     usual: Rate
+    domain: Rate
 
 
-USUAL_LIMITS = FormLimits(visitor=Rate(60, HOUR_MS), all=Rate(600, MINUTE_MS), usual=Rate(2, MINUTE_MS))
+USUAL_LIMITS = FormLimits(
+    visitor=Rate(60, HOUR_MS), all=Rate(600, MINUTE_MS), usual=Rate(2, MINUTE_MS), domain=Rate(60, HOUR_MS)
+)
 
 
 def whole(rate: Rate) -> Bucket:

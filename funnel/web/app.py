@@ -33,7 +33,7 @@ def routes() -> list[BaseRoute]:
         Route("/leave", view(visitor.leave), methods=POST),
         Route("/c/{token}", view(confirming.confirm, nudges=True), methods=BOTH),
         Route("/c/{token}/again", view(confirming.confirm_again, nudges=True, limited=True), methods=POST),
-        Route("/c/{token}/not-me", view(confirming.not_me), methods=POST),
+        Route("/c/{token}/not-me", view(confirming.not_me), methods=BOTH),
         Route("/r/{token}", view(reader.read), methods=GET),
         Route("/r/{token}/{event}", view(reader.reach, nudges=True), methods=POST),
         Route("/u/{token}", view(reader.unsubscribe), methods=BOTH),

@@ -36,12 +36,15 @@ def confirm_again(visit: Visit) -> Response:
 
 
 def not_me(visit: Visit) -> Response:
-    """Somebody else typed this address: it gets no more mail from anybody's sign-up."""
+    """Somebody else typed this address: once pressed, it gets no more mail from anybody's sign-up."""
     token = visit.request.path_params["token"]
     found = signup.look_at(visit.tools, token, visit.now_ms)
     if found.state == Link.UNKNOWN or found.funnel is None:
         raise HTTPException(404)
-    state = "disowned" if signup.disown(visit.tools, token, visit.now_ms) else found.state
+    state: str = found.state
+    if state != Link.DONE:
+        pressed = visit.request.method == "POST" and signup.disown(visit.tools, token, visit.now_ms)
+        state = "disowned" if pressed else "disown"
     known: dict[str, Any] = {"funnel": found.funnel, "theirs": found.locale, "path": _path(visit)}
     return visit.page("confirm", state=state, pressed=False, **known)
 

@@ -45,14 +45,12 @@ class Guard:
         broken: Callable[[Request, Exception], Response],
         proxies: Proxies = DIRECT,
         host_name: str | None = None,
-        body_s: float = LONGEST_BODY_S,
     ) -> None:
         self.app = app
         self.secure = secure
         self.broken = broken
         self.proxies = proxies
         self.host_name = host_name
-        self.body_s = body_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,7 +71,7 @@ class Guard:
             peer, port = scope["client"]
             scope["client"] = self.proxies.client(peer, hops(headers.getlist("x-forwarded-for"))), port
         try:
-            await self.app(scope, _bounded(receive, largest, self.body_s), sending)
+            await self.app(scope, _bounded(receive, largest, LONGEST_BODY_S), sending)
         except Exception as error:
             if started:
                 raise

@@ -12,7 +12,7 @@ from funnel.web.visit import COOKIE_SECONDS, Refusal, Visit, language_cookie
 # A path of ours, and nothing that a browser would read as another site's address.
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*)?")
 # Pages that are only answers to forms → the page whose form it was.
-_ASKED = re.compile(r"(/c/[^/]+)/(?:again|not-me)|(/u/[^/]+)/(?:undo|delete)")
+_ASKED = re.compile(r"(/c/[^/]+)/again|(/u/[^/]+)/(?:undo|delete)")
 
 
 def choose_language(visit: Visit) -> Response:

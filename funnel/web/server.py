@@ -59,6 +59,7 @@ def serve(runtime: Runtime) -> None:
 def options() -> dict[str, Any]:
     return {
         "http": Impatient,
+        "ws": "none",
         "log_level": "warning",
         "access_log": False,
         "server_header": False,

@@ -5,7 +5,9 @@ from collections.abc import Collection
 
 import pytest
 
-from funnel.core.limits import DOMAIN
+from funnel.core.limits import USUAL_LIMITS
+from funnel.core.pace import Rate
+from funnel.core.schedule import HOUR_MS
 from funnel.doors import Doors
 from funnel.flow import signup
 from funnel.flow.entrance import NO_MAIL, TOO_MANY
@@ -15,6 +17,8 @@ from funnel.store.tables import consent, notice, subscriber
 from funnel.store.tables import signup as signup_table
 from tests.conftest import make_tools
 from tests.world import ALICE, BOB, World
+
+MOST = 6
 
 
 class Told:
@@ -35,7 +39,8 @@ class Told:
 
 @pytest.fixture
 def guarded(world: World) -> World:
-    doors = Doors(None, world.tools.keyring.tag_key)
+    limits = dataclasses.replace(USUAL_LIMITS, domain=Rate(MOST, HOUR_MS))
+    doors = Doors(None, world.tools.keyring.tag_key, limits)
     world.tools = dataclasses.replace(world.tools, may_mail=doors.may_mail, exchanges=Told())
     return world
 
@@ -46,17 +51,17 @@ def reasons(world: World) -> list[str | None]:
 
 
 def test_a_small_domain_gets_few_confirm_mails_an_hour_and_the_rest_is_skipped_for_a_reason(guarded: World) -> None:
-    for each in range(DOMAIN.capacity + 3):
+    for each in range(MOST + 3):
         guarded.sign_up(f"reader{each}@small.example")
     guarded.sign_up("reader@other.example")
     found = reasons(guarded)
     assert found.count(TOO_MANY) == 3
     assert found[-1] is None
-    assert len(guarded.mails()) == DOMAIN.capacity + 1
+    assert len(guarded.mails()) == MOST + 1
 
 
 def test_who_may_not_be_mailed_anyway_takes_nothing_from_their_domain(guarded: World) -> None:
-    for _ in range(DOMAIN.capacity * 2):
+    for _ in range(MOST * 2):
         guarded.sign_up("same@small.example")
     assert TOO_MANY not in reasons(guarded)
     guarded.sign_up("other@small.example")

@@ -284,7 +284,11 @@ def test_an_address_that_is_right_is_not_turned_into_another(far: Site, clock: C
 
 def test_this_was_not_me_deletes_the_sign_up_and_nobody_can_ask_again_for_this_address(site: Site) -> None:
     link = site.apply()
-    assert "never write to me" in site.client.get(link).text
+    assert f'href="{link}/not-me"' in site.client.get(link).text
+    kept = site.dump()
+    asked = site.other().client.get(f"{link}/not-me")
+    assert "never write to me" in asked.text
+    assert site.dump() == kept
     told = site.other().client.post(f"{link}/not-me")
     assert (told.status_code, "Thank you for telling us" in told.text) == (200, True)
     assert site.client.post(link).status_code == 410

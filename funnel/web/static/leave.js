@@ -1,26 +1,53 @@
 // Leaves quickly, by the button or by pressing Shift three times: hides the page, wipes what this site kept through our
-// own address, and puts a neutral page in this one's place, so that Back does not return here. Without scripts the
-// button's form does the same, but for the place in the history.
-const way = document.querySelector("form.leave");
+// own address, and puts a neutral page in this one's place. Back does not return here, nor to pages before this one: in
+// the tab that was left, they lead to the neutral page, too. Without scripts the button's form wipes and leaves alike.
+const neutral = document.currentScript.dataset.to;
+const LEFT = "left"; // all that stays behind, in this tab, until one of our pages is opened on purpose
 const LONGEST_MS = 1200; // then the page is left all the same; the wiping goes on by itself
 const BETWEEN_MS = 800;
 let leaving = false;
 
-async function leave() {
-  if (leaving) return;
+function go() {
   leaving = true;
   document.title = "…";
   document.documentElement.hidden = true;
-  for (const kept of ["localStorage", "sessionStorage"]) {
-    try { window[kept].clear(); } catch { /* there is none */ }
-  }
-  const wiped = fetch(way.action, { method: "POST", body: new URLSearchParams(new FormData(way)), keepalive: true });
-  const patience = new Promise((resolve) => setTimeout(resolve, LONGEST_MS));
-  await Promise.race([wiped.catch(() => {}), patience]);
-  location.replace(way.dataset.to);
 }
 
-way.addEventListener("submit", (event) => {
+async function leave() {
+  if (leaving) return;
+  go();
+  remembering((kept) => kept.clear());
+  const way = document.querySelector("form.leave");
+  const wiped = fetch(way.action, { method: "POST", body: new URLSearchParams(new FormData(way)), keepalive: true });
+  await Promise.race([wiped.catch(() => {}), new Promise((resolve) => setTimeout(resolve, LONGEST_MS))]);
+  remembering((kept) => kept === window.sessionStorage && kept.setItem(LEFT, ""));
+  location.replace(neutral);
+}
+
+// A browser may keep nothing at all.
+function remembering(act) {
+  for (const name of ["localStorage", "sessionStorage"]) {
+    try { act(window[name]); } catch { /* then there is nothing to wipe */ }
+  }
+}
+
+function wasLeft() {
+  try { return window.sessionStorage.getItem(LEFT) !== null; } catch { return false; }
+}
+
+if (wasLeft()) {
+  if (performance.getEntriesByType("navigation")[0]?.type === "back_forward") {
+    go();
+    location.replace(neutral);
+  } else {
+    window.sessionStorage.removeItem(LEFT);
+  }
+}
+addEventListener("pageshow", (event) => {
+  if (event.persisted && wasLeft()) { go(); location.replace(neutral); }
+});
+addEventListener("submit", (event) => {
+  if (!event.target.matches("form.leave")) return;
   event.preventDefault();
   leave();
 });

@@ -17,7 +17,8 @@ from funnel.store import signups
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record
 
-AT_ONCE = 500
+AT_ONCE = 100  # others write between two transactions
+PARTS = 10
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,16 @@ def _open(keyring: Keyring, sealed: bytes) -> Asked:
 
 def admit(tools: Tools, now_ms: int) -> None:
     """Takes in what was asked since the last time: subscriber, consents, and the request for a confirm mail."""
-    with reading(tools.engine) as connection:
-        if not signups.any_asked(connection):
-            return
-    with writing(tools.engine) as connection:
-        for row in signups.asked(connection, AT_ONCE):
-            try:
-                _admit(connection, tools, row, now_ms)
-            except (Unreadable, LookupError):  # its key is gone from the keyring: nobody can tell what was asked
-                signups.turn_away(connection, row.id)
+    for _ in range(PARTS):
+        with reading(tools.engine) as connection:
+            if not signups.any_asked(connection):
+                return
+        with writing(tools.engine) as connection:
+            for row in signups.asked(connection, AT_ONCE):
+                try:
+                    _admit(connection, tools, row, now_ms)
+                except (Unreadable, LookupError):  # its key is gone from the keyring: nobody can tell what was asked
+                    signups.turn_away(connection, row.id)
 
 
 def _admit(connection: Connection, tools: Tools, row: Record, now_ms: int) -> None:

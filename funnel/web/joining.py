@@ -89,7 +89,9 @@ def _taken(visit: Visit, kept: Kept, pattern: str, typed: _Typed) -> Response:
         typed = replace(typed, address=f"{name}@{guess}")
     visit.site.doors.arrive(visit.now_ms)
     if crowded and not _has_worked(visit, shown_ms):
-        return _join_page(visit, pattern, typed, 429, note="crowded", crowded=True)
+        again = _join_page(visit, pattern, typed, 429, note="crowded", crowded=True)
+        again.headers["Retry-After"] = str(WAIT_MS // 1000)
+        return again
     return _sign_up(visit, kept, pattern, typed, shown_ms)
 
 

@@ -2,17 +2,21 @@
 
 import dataclasses
 from collections.abc import Collection
+from pathlib import Path
 
 import pytest
 
+from funnel import settings
 from funnel.core.limits import USUAL_LIMITS
 from funnel.core.pace import Rate
 from funnel.core.schedule import HOUR_MS
 from funnel.doors import Doors
+from funnel.exchanges import Exchanges as DnsExchanges
 from funnel.flow import signup
-from funnel.flow.entrance import NO_MAIL, TOO_MANY
+from funnel.flow.entrance import NO_MAIL, TOO_MANY, AnyDomain
 from funnel.flow.people import Request
 from funnel.keyring import Keyring
+from funnel.runtime import assemble
 from funnel.store.tables import consent, notice, subscriber
 from funnel.store.tables import signup as signup_table
 from tests.conftest import make_tools
@@ -96,3 +100,11 @@ def test_what_nobody_can_read_any_more_is_closed_and_holds_nobody_up(world: Worl
     rows = world.rows(signup_table)
     assert [(row.state, row.sealed is None) for row in rows] == [("replaced", True), ("pending", False)]
     assert [mail.to for mail in world.mails()] == [BOB]
+
+
+def test_a_service_whose_mail_leaves_the_machine_asks_the_dns_and_limits_domains(tmp_path: Path) -> None:
+    for mail, asks in (("outbox", AnyDomain), ("smtp://user:secret@mail.example.org", DnsExchanges)):
+        runtime = assemble(settings.load({"FUNNEL_HOME": str(tmp_path / mail[:4]), "FUNNEL_MAIL": mail}))
+        assert type(runtime.tools.exchanges) is asks
+        assert runtime.tools.may_mail == runtime.doors.may_mail
+        runtime.close()

@@ -136,21 +136,19 @@ FEATURES: dict[str, Callable[[Sample], float]] = {
 
 
 def accuracies(samples: Sequence[Sample]) -> Iterator[tuple[str, str, str, float]]:
-    """(state, feature, classifier, share told right), each state against an address that nobody knows."""
+    """(state, feature, classifier, share told right), each state against an address that nobody knows.
+
+    Half the samples teach a classifier, which then tells the other half.
+    """
     unknown = [sample for sample in samples if sample.state == STATES[0]]
     for state in STATES[1:]:
         theirs = [sample for sample in samples if sample.state == state]
+        pairs = [((one, False), (other, True)) for one, other in zip(unknown, theirs, strict=True)]
+        halves = pairs[::2], pairs[1::2]
         for feature, measure in FEATURES.items():
-            labeled = [
-                (measure(one), label) for pair in zip(unknown, theirs, strict=True) for label, one in enumerate(pair)
-            ]
-            halves = [
-                [(value, bool(label)) for value, label in labeled[start::4] + labeled[start + 1 :: 4]]
-                for start in (0, 2)
-            ]
+            learned, told = ([(measure(one), known) for pair in part for one, known in pair] for part in halves)
             for name, classify in CLASSIFIERS.items():
-                right = classify(halves[0], halves[1]) + classify(halves[1], halves[0])
-                yield state, feature, name, right / len(labeled)
+                yield state, feature, name, classify(learned, told) / len(told)
 
 
 def main(each: int = SAMPLES) -> int:
@@ -159,10 +157,12 @@ def main(each: int = SAMPLES) -> int:
         engine = open_engine(databases.fresh("sqlite", with_content))
         with opened(make_tools(engine, Keyring({1: bytes(range(32))})), Clock(), Path(folder)) as site:
             invite(site)
-            samples = asyncio.run(gather(site, each, WARM_UP))
+            samples = asyncio.run(gather(site, 2 * each, WARM_UP))
         engine.dispose()
         databases.close()
-    click.echo(f"{each} sign-ups of each state, median µs: " + ", ".join(_medians(samples)))
+    click.echo(
+        f"{each} sign-ups of each state to learn from and {each} to tell, median µs: " + ", ".join(_medians(samples))
+    )
     different = len({sample.said for sample in samples})
     worst = 0.0
     for state, feature, name, share in accuracies(samples):

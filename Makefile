@@ -1,9 +1,10 @@
-# run · test · lint: the only doors a newcomer needs. `make bench` measures, `make chaos` kills, `make format` tidies,
-# `make lock` renews the pinned requirements, `make schema` the schemas by which editors check content.
+# run · test · lint: the only doors a newcomer needs. `make bench` measures, `make chaos` kills, `make enumeration` tries
+# to find out who is known, `make format` tidies, `make lock` renews the pinned requirements, `make schema` the schemas by
+# which editors check content.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint format browser screenshots lock schema bench chaos
+.PHONY: run test lint format browser screenshots lock schema bench chaos enumeration
 .DEFAULT_GOAL := run
 
 run: .venv/.runtime
@@ -33,6 +34,9 @@ bench: .venv/.tests
 
 chaos: .venv/.tests
 	@$(BIN)/python -m tests.chaos
+
+enumeration: .venv/.tests
+	@$(BIN)/python -m tests.web.enumeration
 
 schema: .venv/.tests
 	@$(BIN)/python -c 'from pathlib import Path; from funnel.content.schema import schemas; \

@@ -23,7 +23,7 @@ MARKS_AT_ONCE = 1_000  # Lua passes a few thousand values to a command, not more
 # there is full; what is above the brim is lost when it is next looked at. Levels count in tokens × per µs: whole
 # numbers below 2^53, so that nothing is ever rounded.
 # Returns for each bucket: granted, ms until the rest may go or the bucket is full.
-_TAKE = """
+TAKE = """
 local clock = redis.call('TIME')
 local now = tonumber(ARGV[1]) or clock[1] * 1000000 + clock[2]
 local buckets, least = {}, math.huge
@@ -74,9 +74,9 @@ return found
 """
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, timeout_s: float = TIMEOUT_S) -> redis.Redis:
     """A client for `url` that gives up soon; connects when first used."""
-    return redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+    return redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
 
 
 def pace(
@@ -113,7 +113,7 @@ class Buckets:
         self._domain_rates = domain_rates
         self._warm_up_ms = warm_up_ms
         self._now_us = now_us
-        self._take = client.register_script(_TAKE)
+        self._take = client.register_script(TAKE)
 
     def take(self, wanted: int) -> int:
         """See Pace. 0 without Redis."""

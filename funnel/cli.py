@@ -59,26 +59,13 @@ def up() -> None:
 
 @main.command(help="Run the web process.")
 def web() -> None:
-    import uvicorn
-
-    from funnel.web.app import create_app
+    from funnel.web.server import serve
 
     leash.hold()
     settings = load()
     runtime = assemble(settings)
     settle_down()
-    # pages.broken has logged the fault's kind and place; a traceback's message could hold what somebody typed.
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not record.exc_info)
-    uvicorn.run(
-        create_app(runtime),
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # nothing here depends on what a client says of its address
-        timeout_graceful_shutdown=8,
-    )
+    serve(runtime)
     runtime.close()
 
 

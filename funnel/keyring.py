@@ -23,7 +23,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 RETIRED = "retired"
 LASTING = ("lookup", "links", "cookie")  # what a retired version keeps: everything but the key that opens people
-PURPOSES = ("wrap", "tags", *LASTING)
+PURPOSES = ("wrap", "tags", "forms", "asked", *LASTING)
 
 
 class KeyringError(ValueError):
@@ -183,9 +183,24 @@ class Keyring:
             raw = base64.b64decode(text, altchars=b"-_", validate=True)
         except (ValueError, binascii.Error) as error:
             raise Unreadable from error
-        for key in self._keys.of_purpose["cookie"].values():
+        return self._open_with_any("cookie", raw, name.encode())
+
+    def form_keys(self, browser: str) -> list[bytes]:
+        """By which forms are stamped for one browser, the current version's first."""
+        return [hmac.digest(key, browser.encode(), "sha256") for key in self._keys.of_purpose["forms"].values()]
+
+    def seal_asked(self, plain: bytes) -> bytes:
+        """What somebody asked for, until it is known whose key it belongs under."""
+        return seal(self._keys.shared("asked"), plain, b"asked")
+
+    def open_asked(self, sealed: bytes) -> bytes:
+        """The inverse of `seal_asked`, under any version. Raises Unreadable."""
+        return self._open_with_any("asked", sealed, b"asked")
+
+    def _open_with_any(self, purpose: str, sealed: bytes, context: bytes) -> bytes:
+        for key in self._keys.of_purpose[purpose].values():
             try:
-                return unseal(key, raw, name.encode())
+                return unseal(key, sealed, context)
             except Unreadable:
                 continue
         raise Unreadable

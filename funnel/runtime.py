@@ -5,7 +5,7 @@ import ctypes
 import gc
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +14,9 @@ from redis.exceptions import RedisError
 
 from funnel import bucket, content, keyfile
 from funnel.core.lesson import NOTICE_FIELDS, Source
+from funnel.doors import TIMEOUT_S, Doors
+from funnel.exchanges import Exchanges
+from funnel.flow.entrance import AnyDomain
 from funnel.flow.holding import Breaker
 from funnel.flow.tools import Tools
 from funnel.keyring import Keyring, KeyringError, new_key
@@ -42,6 +45,7 @@ class Runtime:
     tools: Tools
     provider: Provider
     redis: Redis
+    doors: Doors = field(default_factory=Doors)
 
     @staticmethod
     def now_ms() -> int:
@@ -71,6 +75,8 @@ class Runtime:
     def close(self) -> None:
         self.provider.close()
         self.redis.close()
+        self.doors.close()
+        self.tools.exchanges.close()
         self.tools.engine.dispose()
 
 
@@ -93,7 +99,9 @@ def assemble(settings: Settings) -> Runtime:
     settings.home.mkdir(parents=True, exist_ok=True)
     provider = provider_of(settings)
     keyring = _keyring(settings)
-    redis = bucket.connect(settings.redis_url or "redis://127.0.0.1:6379")
+    redis_url = settings.redis_url or "redis://127.0.0.1:6379"
+    redis = bucket.connect(redis_url)
+    doors = Doors(bucket.connect(redis_url, TIMEOUT_S), keyring.tag_key, settings.limits)
     tools = Tools(
         engine=open_engine(settings.database_url),
         keyring=keyring,
@@ -108,8 +116,10 @@ def assemble(settings: Settings) -> Runtime:
         pace=bucket.pace(redis, keyring.tag_key, settings.rate, settings.domain_rates, settings.warm_up_ms),
         marks=bucket.Marks(redis),
         breaker=Breaker(provider.name),
+        may_mail=doors.may_mail,
+        exchanges=Exchanges() if settings.mx else AnyDomain(),
     )
-    return Runtime(settings, tools, provider, redis)
+    return Runtime(settings, tools, provider, redis, doors)
 
 
 def drafting(settings: Settings, root: Path) -> Tools:

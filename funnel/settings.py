@@ -4,7 +4,7 @@ import base64
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +14,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from funnel.core.pace import Rate, parse_domain_rates, parse_rate
+from funnel.core.limits import USUAL_LIMITS, FormLimits
+from funnel.core.network import DIRECT, Proxies, parse_proxies
+from funnel.core.pace import MINUTE_MS, Rate, parse_domain_rates, parse_rate
 from funnel.core.retention import parse_retention, periods_ms
 from funnel.core.schedule import DAY_MS, HOUR_MS
 
@@ -34,7 +36,8 @@ class Settings:
     """Durations are in milliseconds. Secrets are left out of repr by never being logged: log no Settings.
 
     `rate` limits all mail, `domain_rates` that to each domain; `warm_up_ms` is when the sender's first day began (UTC).
-    `webhook_key` is the provider's public key, base64 of DER; empty: its events are not taken.
+    `webhook_key` is the provider's public key, base64 of DER; empty: its events are not taken. `host_name` is the only
+    name that visitors may know us by, where the operator gave one; `mx`: whether domains are asked if they take mail.
     """
 
     home: Path
@@ -60,6 +63,10 @@ class Settings:
     metrics_port: int | None
     token: str | None
     author: str
+    host_name: str | None = None
+    proxies: Proxies = DIRECT
+    limits: FormLimits = USUAL_LIMITS
+    mx: bool = False
 
     @property
     def embedded(self) -> bool:
@@ -111,9 +118,34 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         metrics_port=_number(env, "FUNNEL_METRICS_PORT", 0, 1, 65535) if env.get("FUNNEL_METRICS_PORT") else None,
         token=env.get("FUNNEL_TOKEN") or None,
         author=env.get("FUNNEL_AUTHOR") or "",
+        proxies=_parsed(env, "FUNNEL_PROXIES", parse_proxies) or DIRECT,
     )
     _check(settings, env)
-    return settings
+    return replace(
+        settings,
+        host_name=urlsplit(settings.base_url).hostname if env.get("FUNNEL_BASE_URL") else None,
+        limits=_limits(env, local=settings.local_mail),
+        mx=_switch(env, "FUNNEL_MX", default=not settings.local_mail),
+    )
+
+
+def _limits(env: Mapping[str, str], *, local: bool) -> FormLimits:
+    """Where mail leaves this machine, a crowd is one sooner, and strangers could be bothered."""
+    usual = Rate(60, MINUTE_MS) if local else USUAL_LIMITS.usual
+    domain = Rate(1_000, 1_000) if local else USUAL_LIMITS.domain
+    return FormLimits(
+        _parsed(env, "FUNNEL_VISITOR_RATE", parse_rate) or USUAL_LIMITS.visitor,
+        _parsed(env, "FUNNEL_FORM_RATE", parse_rate) or USUAL_LIMITS.all,
+        _parsed(env, "FUNNEL_USUAL_RATE", parse_rate) or usual,
+        _parsed(env, "FUNNEL_CONFIRM_RATE", parse_rate) or domain,
+    )
+
+
+def _switch(env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = env.get(name) or ("on" if default else "off")
+    if text not in ("on", "off"):
+        raise SettingsError(f"{name} must be on or off")
+    return text == "on"
 
 
 def _check(settings: Settings, env: Mapping[str, str]) -> None:

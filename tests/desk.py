@@ -10,6 +10,7 @@ from funnel.core.moving import Policy
 from funnel.core.schedule import DAY_MS
 from funnel.core.sequence import Funnel
 from funnel.flow import publish, rebooking
+from funnel.flow.admission import admit
 from funnel.flow.people import Request
 from funnel.flow.publish import Note
 from funnel.flow.signup import sign_up
@@ -50,7 +51,9 @@ class Desk(World):
 
     def sign_up(self, address: str, pattern: str = "planner", secondary: str | None = None, name: str = "") -> int:
         asked = Request(name, pattern, secondary, "Europe/Berlin", "en")
-        return sign_up(self.tools, self.revision_id(), address, asked, self.clock())
+        found = sign_up(self.tools, self.revision_id(), address, asked, self.clock())
+        admit(self.tools, self.clock())
+        return found
 
     def join(self, address: str, pattern: str = "planner", secondary: str | None = None, name: str = "") -> None:
         super().join(address, pattern, secondary, name)

@@ -132,6 +132,16 @@ def test_a_setting_has_its_effect(env: dict[str, str], field: str, value: object
         ({"FUNNEL_DOMAIN_RATES": "20/s"}, "FUNNEL_DOMAIN_RATES must be like gmail.com=20/s,*=50/s"),
         ({"FUNNEL_DOMAIN_RATES": "gmail.com=fast"}, "FUNNEL_DOMAIN_RATES must be a rate like 100/s"),
         ({"FUNNEL_DOMAIN_RATES": "*=1/s,*=2/s"}, "FUNNEL_DOMAIN_RATES names * twice"),
+        (
+            {"FUNNEL_PROXIES": "one"},
+            "FUNNEL_PROXIES must be a number of proxies, or networks like 10.0.0.0/8, fd00::/8",
+        ),
+        ({"FUNNEL_PROXIES": "17"}, "FUNNEL_PROXIES must be 16 proxies at most"),
+        ({"FUNNEL_VISITOR_RATE": "many"}, "FUNNEL_VISITOR_RATE must be a rate like"),
+        ({"FUNNEL_FORM_RATE": "0/m"}, "FUNNEL_FORM_RATE must be a rate like"),
+        ({"FUNNEL_USUAL_RATE": "2"}, "FUNNEL_USUAL_RATE must be a rate like"),
+        ({"FUNNEL_CONFIRM_RATE": "-1/h"}, "FUNNEL_CONFIRM_RATE must be a rate like"),
+        ({"FUNNEL_MX": "yes"}, "FUNNEL_MX must be on or off"),
         ({"FUNNEL_WARMUP": "22.11.2026"}, "FUNNEL_WARMUP must be a date like 2026-11-22"),
         ({"FUNNEL_WARMUP": "2026-11-31"}, "FUNNEL_WARMUP must be a date"),
         ({"FUNNEL_SMTP_CONNECTIONS": "0"}, "FUNNEL_SMTP_CONNECTIONS must be a whole number from 1 to 16"),
@@ -235,3 +245,16 @@ def test_the_command_line_says_it_in_one_sentence(tmp_path: Path) -> None:
         "Error: FUNNEL_DAY is for demonstrations: it works only with a mail provider on this machine\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_strangers_are_met_more_strictly_where_mail_leaves_this_machine() -> None:
+    near, far = load({}), load({"FUNNEL_MAIL": "smtp://alice:sesame@mail.example.org"})
+    assert (near.mx, far.mx) == (False, True)
+    assert near.limits.domain.count > far.limits.domain.count
+    assert near.limits.usual.count > far.limits.usual.count
+    assert near.limits.visitor == far.limits.visitor
+
+
+def test_pages_answer_to_the_name_that_the_operator_gave_and_to_any_without_one() -> None:
+    assert load({"FUNNEL_BASE_URL": "https://Notes.example.org:8443/"}).host_name == "notes.example.org"
+    assert load({}).host_name is None

@@ -6,7 +6,7 @@ from sqlalchemy import Table, select
 
 from funnel.core.delivery import SETTLED, Report
 from funnel.core.sequence import Funnel
-from funnel.flow import plan, rights, settle, signup, start, sweep
+from funnel.flow import admission, plan, rights, settle, signup, start, sweep
 from funnel.flow.people import Request
 from funnel.flow.start import Started
 from funnel.flow.tools import Tools
@@ -37,8 +37,11 @@ class World:
             return self.tools.current(connection)[NAME][1]
 
     def sign_up(self, address: str, pattern: str = "freeze", secondary: str | None = None, name: str = "") -> int:
+        """Asks, and is taken in."""
         asked = Request(name, pattern, secondary, "Europe/Berlin", "en")
-        return signup.sign_up(self.tools, self.revision_id(), address, asked, self.clock())
+        found = signup.sign_up(self.tools, self.revision_id(), address, asked, self.clock())
+        admission.admit(self.tools, self.clock())
+        return found
 
     def start_all(self, owner: str = "worker") -> list[Started]:
         """Sweeps and plans, and starts whatever can be started."""

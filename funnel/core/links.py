@@ -19,7 +19,7 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Use(StrEnum):
-    """What a token is for: a link (also the first part of its path) or a Message-ID. It opens nothing else."""
+    """What a token is for: a link (also the first part of its path), a form or a Message-ID. It opens nothing else."""
 
     READ = "r"
     UNSUBSCRIBE = "u"
@@ -27,6 +27,7 @@ class Use(StrEnum):
     CONFIRM = "c"
     DATA = "d"
     ADDRESS = "a"
+    FORM = "form"
     LESSON_ID = "lesson"
     NOTICE_ID = "notice"
 

@@ -14,7 +14,7 @@ from funnel.core.delivery import Kind
 from funnel.core.lesson import segment
 from funnel.core.notice import CONFIRM, is_moot
 from funnel.core.sequence import Funnel
-from funnel.flow import holding, watch
+from funnel.flow import admission, entrance, holding, watch
 from funnel.flow.course import go_on
 from funnel.flow.holding import Gate
 from funnel.flow.tools import Tools
@@ -39,6 +39,7 @@ class Planned:
 
 def plan(tools: Tools, now_ms: int) -> Planned:
     """Plans every notice and lesson that is due, unless enough is on its way already."""
+    admission.admit(tools, now_ms)
     with reading(tools.engine) as connection:
         held = holding.current(connection, now_ms)
         if held.provider(tools.provider) == Gate.SHUT:
@@ -48,6 +49,7 @@ def plan(tools: Tools, now_ms: int) -> Planned:
         room = OPEN_AT_MOST - batches.open_recipients(connection, now_ms)
         notices = signups.any_requested(connection)
     if notices:
+        entrance.look_up(tools, NOTICES_AT_ONCE)
         plan_notices(tools, now_ms)
     return plan_lessons(tools, now_ms, min(room, ROWS_AT_ONCE), stopped) if lessons and room > 0 else Planned()
 
@@ -144,7 +146,8 @@ def plan_notices(tools: Tools, now_ms: int) -> None:
             suppressed = subscribers.suppression_of(connection, [goes_to])
             state = person.state if person else Standing.ERASED
             so_far = {window: counts[row.subscriber_id, row.kind] for window, counts in sent.items()}
-            if refusal := notice_refusal(state, suppressed, so_far, now_ms):
+            refusal = notice_refusal(state, suppressed, so_far, now_ms) or entrance.refusal(tools, person, now_ms)
+            if refusal:
                 signups.skip_notice(connection, row.id, refusal)
                 continue
             for counts in sent.values():

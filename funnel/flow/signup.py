@@ -6,9 +6,9 @@ from enum import StrEnum
 from sqlalchemy import Connection
 
 from funnel.core import links
-from funnel.core.consent import Action, confirming_lifts, wording_hash
+from funnel.core.consent import Action, Standing, Suppressed, confirming_lifts
 from funnel.core.sequence import Funnel
-from funnel.flow import course, people
+from funnel.flow import admission, course, leaving, people
 from funnel.flow.people import Person, Request
 from funnel.flow.tools import Tools
 from funnel.keyring import Unreadable
@@ -38,37 +38,31 @@ class Confirmable:
 
 
 def sign_up(
-    tools: Tools, revision_id: str, address: str, request: Request, now_ms: int, corrects: int | None = None
+    tools: Tools,
+    revision_id: str,
+    address: str,
+    request: Request,
+    now_ms: int,
+    corrects: int | None = None,
+    doubt: str | None = None,
 ) -> int:
-    """Records a request and its consents, and asks the worker for a confirm mail. Returns the sign-up's id.
+    """Writes a request down for the worker, who looks whose it is. Returns the sign-up's id.
 
-    `corrects` is an earlier sign-up of the same browser that went to a mistyped address; it is withdrawn. Nothing of a
-    known subscriber changes before the request is confirmed.
+    `corrects` is an earlier sign-up of the same browser that went to a mistyped address; it is withdrawn. `doubt` says
+    why no confirm mail shall be sent unless its reader asks for one. Nothing of a known subscriber changes before the
+    request is confirmed.
     """
+    asked = admission.Asked(address, corrects, doubt, request)
     with writing(tools.engine) as connection:
-        funnel = tools.funnel(connection, revision_id).read_in(request.locale)
-        reader = people.enter(connection, tools.keyring, address, request.zone, request.locale, now_ms)
-        if corrects is not None:
-            earlier = signups.by_id(connection, corrects)
-            if earlier and earlier.subscriber_id != reader.id and signups.close(connection, corrects, signups.REPLACED):
-                signups.drop_notices(connection, corrects, "corrected")
-        key = people.key_for(connection, tools.keyring, reader)
-        sealed = people.seal_request(key, reader.address_hash, request)
-        signup_id = signups.add(connection, reader.id, funnel.name, revision_id, sealed, now_ms, request.locale)
-        wordings = {purpose: wording_hash(text) for purpose, text in funnel.wordings.items()}
-        signups.record_consents(
-            connection, reader.id, signup_id, wordings, revision_id, funnel.spoken("funnel"), Action.GIVEN, now_ms
-        )
-        signups.request_notice(connection, reader.id, signup_id, funnel.name, "confirm", now_ms)
-        return signup_id
+        name = tools.funnel(connection, revision_id).name
+        sealed = admission.seal(tools.keyring, asked)
+        return signups.ask(connection, name, revision_id, sealed, now_ms, request.locale)
 
 
 def ask_again(tools: Tools, signup_id: int, now_ms: int) -> None:
     """Asks for another confirm mail, if the sign-up is still open. The worker limits how often one is sent."""
     with writing(tools.engine) as connection:
-        found = signups.by_id(connection, signup_id)
-        if found and found.state == signups.PENDING:
-            signups.request_notice(connection, found.subscriber_id, signup_id, found.funnel, "confirm", now_ms)
+        signups.request_again(connection, signup_id, "confirm", now_ms)
 
 
 def look_at(tools: Tools, token: str, now_ms: int) -> Confirmable:
@@ -116,6 +110,23 @@ def confirm(tools: Tools, token: str, now_ms: int) -> Confirmable:
         assert active is not None
         course.enroll(connection, tools, active, funnel, request.pattern, request.secondary, now_ms)
         return replace(seen, state=Link.DONE)
+
+
+def disown(tools: Tools, token: str, now_ms: int) -> bool:
+    """ "This wasn't me": the sign-up behind a link is closed, and its address gets no more mail from anybody's sign-up.
+
+    Whoever has confirmed before keeps what they asked for. False for a link that is unknown or has been confirmed.
+    """
+    hash_ = links.token_hash(token)
+    with writing(tools.engine) as connection:
+        notice = signups.by_token(connection, hash_) if hash_ else None
+        reader = notice and subscribers.by_id(connection, notice.subscriber_id, lock=True)
+        if not notice or not reader or notice.signup_state == signups.CONFIRMED:
+            return False
+        signups.replace_all(connection, reader.id)
+        if reader.state != Standing.ACTIVE:
+            leaving.suppress(connection, reader, Suppressed.NOT_ME, now_ms, now_ms)
+        return True
 
 
 def _record_confirmed(connection: Connection, tools: Tools, asked: Record, now_ms: int) -> None:

@@ -15,6 +15,7 @@ from funnel.core.locale import language
 from funnel.core.pace import Pace, Unpaced
 from funnel.core.schedule import DAY_MS, HOUR_MS
 from funnel.core.sequence import Funnel
+from funnel.flow.entrance import AnyDomain, Exchanges
 from funnel.flow.holding import Breaker
 from funnel.flow.watch import Marks, NoMarks
 from funnel.keyring import Keyring
@@ -57,7 +58,7 @@ class Patience:
 @dataclass(frozen=True)
 class Tools:
     """`notices` are the service mails by kind, `spoken_notices` their translations by kind and language; `unknowns` and
-    `breaker` are of the provider in use."""
+    `breaker` are of the provider in use; `may_mail` tells whether a domain gets another confirm mail now."""
 
     engine: Engine
     keyring: Keyring
@@ -73,6 +74,8 @@ class Tools:
     pace: Pace = field(default_factory=Unpaced)
     marks: Marks = field(default_factory=NoMarks)
     breaker: Breaker = field(default_factory=lambda: Breaker("outbox"))
+    may_mail: Callable[[str, int], bool] = lambda _domain, _now_ms: True
+    exchanges: Exchanges = field(default_factory=AnyDomain)
     _funnels: Cache[str, Funnel] = field(default_factory=lambda: Cache(64))
     _templates: Cache[tuple[str, str, str], Template] = field(default_factory=lambda: Cache(2048))
     _lesson_keys: Cache[int, str] = field(default_factory=lambda: Cache(10_000))

@@ -2,32 +2,55 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, func, literal_column, select
+from sqlalchemy import BigInteger, Connection, func, literal, literal_column, select
 
 from funnel.core.consent import Action
 from funnel.store.tables import Record, consent, notice, signup, subscriber
 
+ASKED = "asked"  # nobody has looked yet whose it is
 PENDING = "pending"
 CONFIRMED = "confirmed"
 REPLACED = "replaced"
 REQUESTED = "requested"
 NOT_OPEN = "sign-up not open"
+NOBODY = 0
 _WAITING = notice.c.state == literal_column(f"'{REQUESTED}'")  # written out: so the partial index serves
+_ASKED = signup.c.state == literal_column(f"'{ASKED}'")
 
 
-def add(
-    connection: Connection, subscriber_id: int, funnel: str, revision_id: str, sealed: bytes, now_ms: int, locale: str
-) -> int:
+def ask(connection: Connection, funnel: str, revision_id: str, sealed: bytes, now_ms: int, locale: str) -> int:
+    """A sign-up that the worker has yet to take in. One row, whoever it is: the form learns nothing."""
     row = {
-        "subscriber_id": subscriber_id,
+        "subscriber_id": NOBODY,
         "funnel": funnel,
         "revision_id": revision_id,
         "sealed": sealed,
-        "state": PENDING,
+        "state": ASKED,
         "created_ms": now_ms,
         "locale": locale,
     }
     return int(connection.scalars(signup.insert().values(row).returning(signup.c.id)).one())
+
+
+def any_asked(connection: Connection) -> bool:
+    return connection.scalar(select(signup.c.id).where(_ASKED).limit(1)) is not None
+
+
+def asked(connection: Connection, limit: int) -> Sequence[Record]:
+    """Sign-ups that nobody has taken in yet, oldest first."""
+    found = select(signup).where(_ASKED).order_by(signup.c.id).limit(limit)
+    return connection.execute(found.with_for_update(skip_locked=True)).all()
+
+
+def admit(connection: Connection, signup_id: int, subscriber_id: int, sealed: bytes) -> None:
+    """From now on it is this person's, and sealed for them."""
+    values = {"subscriber_id": subscriber_id, "sealed": sealed, "state": PENDING}
+    connection.execute(signup.update().where(signup.c.id == signup_id).values(values))
+
+
+def turn_away(connection: Connection, signup_id: int) -> None:
+    """Closes a sign-up that cannot be taken in, and forgets what it held."""
+    connection.execute(signup.update().where(signup.c.id == signup_id).values(state=REPLACED, sealed=None))
 
 
 def by_id(connection: Connection, signup_id: int) -> Record | None:
@@ -99,18 +122,37 @@ def request_notice(
     kind: str,
     now_ms: int,
     to: tuple[bytes, bytes] | None = None,
+    doubt: str | None = None,
 ) -> int:
-    """`signup_id` is 0 for what answers no sign-up. `to` is another address than the subscriber's: (hash, sealed)."""
+    """Asks for a service mail; with a doubt it is only noted why none is sent.
+
+    `signup_id` is 0 for what answers no sign-up. `to` is another address than the subscriber's: (hash, sealed).
+    """
     row = {
         **dict(zip(("address_hash", "sealed"), to or (None, None), strict=True)),
         "subscriber_id": subscriber_id,
         "signup_id": signup_id,
         "funnel": funnel,
         "kind": kind,
-        "state": REQUESTED,
+        "state": "skipped" if doubt else REQUESTED,
+        "reason": doubt,
         "created_ms": now_ms,
     }
     return int(connection.scalars(notice.insert().values(row).returning(notice.c.id)).one())
+
+
+def request_again(connection: Connection, signup_id: int, kind: str, now_ms: int) -> None:
+    """Asks for another service mail if the sign-up is still open: one statement, whatever it finds."""
+    columns = ["subscriber_id", "signup_id", "funnel", "kind", "state", "created_ms"]
+    found = select(
+        signup.c.subscriber_id,
+        signup.c.id,
+        signup.c.funnel,
+        literal(kind),
+        literal(REQUESTED),
+        literal(now_ms, BigInteger),
+    ).where(signup.c.id == signup_id, signup.c.state == PENDING)
+    connection.execute(notice.insert().from_select(columns, found))
 
 
 def drop_notices(connection: Connection, signup_id: int, reason: str) -> None:

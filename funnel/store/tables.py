@@ -46,7 +46,7 @@ subscriber = Table(
     **COUNTED,
 )
 
-# What somebody asked for, sealed until confirmed.
+# What somebody asked for, sealed until confirmed. `subscriber_id` is 0 until the worker has taken it in.
 signup = Table(
     "signup",
     metadata,
@@ -59,6 +59,7 @@ signup = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("locale", String(16), nullable=False, server_default=""),
     partial("ix_signup_unconfirmed", "created_ms", where="state <> 'confirmed'"),
+    partial("ix_signup_asked", "id", where="state = 'asked'"),
     **COUNTED,
 )
 

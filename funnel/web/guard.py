@@ -1,5 +1,7 @@
-"""Middleware: how large a request may be, whose forms we accept, and the headers that every answer carries."""
+"""Middleware: who is at the other end, how large and how slow a request may be, whose forms we accept, and the headers
+that every answer carries."""
 
+import asyncio
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -8,27 +10,47 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from funnel.core.network import DIRECT, Proxies, hops, is_here
+from funnel.settings import LOOPBACK
+
 LARGEST_BODY = 64 * 1024
+LONGEST_BODY_S = 15.0  # for the whole of a body, however it trickles
 # Doors for other programs: no browser's forms, and guarded by a signature. Path → the largest body.
 SIGNED = {"/hooks/sendgrid": 2_000_000}
+# What platforms and operators ask from inside, by whatever name.
+INSIDE = ("/healthz", "/readyz", "/metrics")
 FOREVER = "public, max-age=31536000, immutable"  # the addresses of static files change with their content
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; font-src 'self'; frame-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 
-class TooLarge(Exception):
-    """The body is larger than may be."""
+class Unbearable(Exception):
+    """A body that is larger or slower than may be; `status` says which."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class Guard:
     """`broken(request, error)` answers for a fault of ours, so that even that answer carries the headers."""
 
-    def __init__(self, app: ASGIApp, *, secure: bool, broken: Callable[[Request, Exception], Response]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        secure: bool,
+        broken: Callable[[Request, Exception], Response],
+        proxies: Proxies = DIRECT,
+        host_name: str | None = None,
+    ) -> None:
         self.app = app
         self.secure = secure
         self.broken = broken
+        self.proxies = proxies
+        self.host_name = host_name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,13 +65,24 @@ class Guard:
 
         sending = self._with_headers(scope, noting)
         largest = SIGNED.get(scope["path"], LARGEST_BODY)
-        scope["refused"] = _refusal(scope, Headers(scope=scope), largest)
+        headers = Headers(scope=scope)
+        scope["refused"] = self._misdirected(scope, headers) or _refusal(scope, headers, largest)
+        if self.proxies and scope["client"]:
+            peer, port = scope["client"]
+            scope["client"] = self.proxies.client(peer, hops(headers.getlist("x-forwarded-for"))), port
         try:
-            await self.app(scope, _bounded(receive, largest), sending)
+            await self.app(scope, _bounded(receive, largest, LONGEST_BODY_S), sending)
         except Exception as error:
             if started:
                 raise
             await self.broken(Request(scope), error)(scope, receive, sending)
+
+    def _misdirected(self, scope: Scope, headers: Headers) -> int | None:
+        """421 for who calls us by a name that is not ours. This machine's owner may call it what it is."""
+        name = _host_name(headers.get("host", ""))
+        here = name in LOOPBACK and is_here((scope["client"] or ("",))[0])
+        known = self.host_name in (None, name) or scope["path"] in (*INSIDE, *SIGNED)
+        return None if known or here else 421
 
     def _with_headers(self, scope: Scope, send: Send) -> Send:
         kept = FOREVER if scope["path"].startswith("/static/") and scope["query_string"] else "no-store"
@@ -63,6 +96,8 @@ class Guard:
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Cross-Origin-Opener-Policy"] = "same-origin"
                 headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), browsing-topics=()"
+                if message["status"] == 408:
+                    headers["Connection"] = "close"
                 if self.secure:
                     headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
             await send(message)
@@ -96,15 +131,27 @@ def _same_origin(headers: Headers) -> bool:
         return False
 
 
-def _bounded(receive: Receive, largest: int) -> Receive:
-    seen = 0
+def _host_name(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _bounded(receive: Receive, largest: int, longest_s: float) -> Receive:
+    seen, until_s, whole = 0, asyncio.get_running_loop().time() + longest_s, False
 
     async def receiving() -> Message:
-        nonlocal seen
-        message = await receive()
+        nonlocal seen, whole
+        try:
+            async with asyncio.timeout_at(None if whole else until_s):
+                message = await receive()
+        except TimeoutError:
+            raise Unbearable(408) from None
         seen += len(message.get("body", b""))
+        whole = not message.get("more_body", False)
         if seen > largest:
-            raise TooLarge
+            raise Unbearable(413)
         return message
 
     return receiving

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from funnel.flow import events
 from funnel.flow.events import Receipt
-from funnel.web.guard import TooLarge
+from funnel.web.guard import Unbearable
 from funnel.web.visit import Site
 
 SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
@@ -32,8 +32,8 @@ async def sendgrid(request: Request) -> Response:
     signature, timestamp = (request.headers.get(name, "") for name in (SIGNATURE, TIMESTAMP))
     try:
         body = await request.body()
-    except TooLarge:
-        return Response(status_code=413)
+    except Unbearable as error:
+        return Response(status_code=error.status)
     except ClientDisconnect:
         return Response(status_code=400)
     receipt = await run_in_threadpool(events.receive, site.tools, checks, signature, timestamp, body, site.now_ms())

@@ -1,23 +1,36 @@
-"""Signing up and confirming. Every reply is the same for every address."""
+"""Signing up. Every reply is the same for every address, and takes the same work."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from email_validator import EmailNotValidError, validate_email
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from funnel.core.consent import Purpose
+from funnel.core.domains import meant
+from funnel.core.limits import TOO_FAST_MS, TOO_OLD_MS, WAIT_MS, WORK_BITS, shows_work
 from funnel.core.schedule import is_zone
 from funnel.flow import signup
 from funnel.flow.people import Request
-from funnel.flow.signup import Confirmable, Link
 from funnel.language import later
 from funnel.web.visit import Kept, Visit
 from funnel.web.visitor import chosen_pattern, chosen_secondary
 
 LONGEST_ADDRESS = 254
 LONGEST_NAME = 60
+BAIT = "website"  # the field that only programs fill in
+AS_TYPED = "typed"
 JOINERS = {0x200C: None, 0x200D: None}  # names in some scripts need them
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """What somebody has filled in; `address` is None when it is not one. `shown` goes back into the form."""
+
+    shown: str
+    address: str | None
+    first_name: str
+    errors: Mapping[str, str]
 
 
 def join(visit: Visit) -> Response:
@@ -27,27 +40,69 @@ def join(visit: Visit) -> Response:
     if pattern is None:
         return visit.go("result")
     if visit.request.method != "POST":
-        kept = visit.kept
-        return _join_page(visit, pattern, {}, kept.address or "", kept.first_name or "")
-    return _sign_up(visit, visit.kept, pattern)
+        blank = _Typed(visit.kept.address or "", None, visit.kept.first_name or "", {})
+        return _join_page(visit, pattern, blank, crowded=visit.site.doors.is_crowded(visit.now_ms))
+    return _taken(visit, visit.kept, pattern, _typed(visit))
 
 
-def _join_page(visit: Visit, pattern: str, errors: dict[str, str], address: str, first_name: str) -> Response:
+def _join_page(
+    visit: Visit,
+    pattern: str,
+    typed: _Typed,
+    status: int = 200,
+    *,
+    note: str = "",
+    guess: str = "",
+    crowded: bool = False,
+) -> Response:
+    """The form, with what was filled in. `guess` is a domain that may have been meant; `note` says why it is back."""
     return visit.page(
         "join",
-        400 if errors else 200,
+        status,
         seen=visit.seen,
         pattern=visit.seen.patterns[pattern],
-        errors=errors,
-        address=address,
-        first_name=first_name,
-        ticked={purpose for purpose in Purpose if visit.form.get(purpose)} if errors else set(),
+        errors=typed.errors,
+        address=typed.shown,
+        first_name=typed.first_name,
+        ticked={purpose for purpose in Purpose if visit.form.get(purpose)},
         wordings=visit.seen.wordings,
         longest_name=LONGEST_NAME,
+        note=note,
+        guess=guess,
+        work_bits=WORK_BITS if crowded else 0,
     )
 
 
-def _sign_up(visit: Visit, kept: Kept, pattern: str) -> Response:
+def _taken(visit: Visit, kept: Kept, pattern: str, typed: _Typed) -> Response:
+    """Takes a sign-up, or shows the form again. Nothing here looks at whose address it is."""
+    shown_ms = visit.stamped_ms
+    crowded = visit.site.doors.is_crowded(visit.now_ms)
+    if shown_ms is None or not 0 <= visit.now_ms - shown_ms <= TOO_OLD_MS:
+        return _join_page(visit, pattern, replace(typed, errors={}), 403, note="stale", crowded=crowded)
+    if typed.errors or typed.address is None:
+        return _join_page(visit, pattern, typed, 400, crowded=crowded)
+    name, _, domain = typed.address.rpartition("@")
+    guess = meant(domain.lower())
+    if guess and visit.form.get("meant") not in (guess, AS_TYPED):
+        return _join_page(visit, pattern, typed, guess=guess, crowded=crowded)
+    if guess and visit.form["meant"] == guess:
+        typed = replace(typed, address=f"{name}@{guess}")
+    visit.site.doors.arrive(visit.now_ms)
+    if crowded and not _has_worked(visit, shown_ms):
+        again = _join_page(visit, pattern, typed, 429, note="crowded", crowded=True)
+        again.headers["Retry-After"] = str(WAIT_MS // 1000)
+        return again
+    return _sign_up(visit, kept, pattern, typed, shown_ms)
+
+
+def _has_worked(visit: Visit, shown_ms: int) -> bool:
+    """Whether the form shows the work that it asked for, or half a minute of waiting; each form counts once."""
+    stamp = visit.form.get("form", "")
+    worked = shows_work(stamp, visit.form.get("work", "")) or visit.now_ms - shown_ms >= WAIT_MS
+    return worked and visit.site.doors.spend(stamp, visit.now_ms)
+
+
+def _typed(visit: Visit) -> _Typed:
     typed = visit.form.get("email", "").strip()
     first_name = visit.form.get("first_name", "").replace("\xa0", " ").strip(" ")
     address = address_of(typed, local=visit.site.settings.local_mail)
@@ -62,21 +117,36 @@ def _sign_up(visit: Visit, kept: Kept, pattern: str) -> Response:
             errors[purpose] = later(
                 "We can only send the notes if you tick this box. If you would rather not, that's fine too."
             )
-    if errors or address is None:
-        shown = typed if typed.isprintable() and len(typed) <= LONGEST_ADDRESS else ""
-        return _join_page(visit, pattern, errors, shown, first_name)
+    shown = typed if typed.isprintable() and len(typed) <= LONGEST_ADDRESS else ""
+    return _Typed(shown, address, first_name, errors)
+
+
+def _sign_up(visit: Visit, kept: Kept, pattern: str, typed: _Typed, shown_ms: int) -> Response:
+    assert typed.address is not None
     offered = visit.form.get("zone", "")
     request = Request(
-        first_name=first_name,
+        first_name=typed.first_name,
         pattern=pattern,
         secondary=chosen_secondary(visit, pattern),
         zone=offered if is_zone(offered) else "",
         locale=visit.agreed_in,
     )
     revision_id = kept.revision_id if visit.seen is not visit.funnel else visit.fresh().revision_id
-    kept.signup_id = signup.sign_up(visit.tools, revision_id, address, request, visit.now_ms, kept.signup_id)
-    kept.address, kept.first_name = address, first_name
+    doubt = _doubt(visit, shown_ms)
+    kept.signup_id = signup.sign_up(
+        visit.tools, revision_id, typed.address, request, visit.now_ms, kept.signup_id, doubt
+    )
+    kept.address, kept.first_name = typed.address, typed.first_name
     return visit.go("inbox", kept)
+
+
+def _doubt(visit: Visit, shown_ms: int) -> str | None:
+    """Why this is probably a program. It is answered like a person, who can still ask for the mail on the next page."""
+    if visit.form.get(BAIT):
+        return "filled in what nobody sees"
+    if visit.now_ms - shown_ms < TOO_FAST_MS and not visit.site.settings.local_mail:
+        return "faster than anybody types"
+    return None
 
 
 def is_name(text: str) -> bool:
@@ -110,32 +180,3 @@ def inbox(visit: Visit) -> Response:
         subject=visit.tools.notice("confirm", visit.locale).subject.replace("{{ title }}", visit.funnel.title),
         local=visit.site.settings.mail == "outbox",
     )
-
-
-def confirm(visit: Visit) -> Response:
-    token = visit.request.path_params["token"]
-    if visit.request.method == "POST":
-        return _confirm_page(visit, signup.confirm(visit.tools, token, visit.now_ms), pressed=True)
-    return _confirm_page(visit, signup.look_at(visit.tools, token, visit.now_ms), pressed=False)
-
-
-def _confirm_page(visit: Visit, found: Confirmable, *, pressed: bool) -> Response:
-    if found.state == Link.UNKNOWN or found.funnel is None:
-        raise HTTPException(404)
-    status = 410 if found.state in (Link.EXPIRED, Link.REPLACED) else 200
-    known: dict[str, Any] = {"funnel": found.funnel, "theirs": found.locale, "path": _path(visit)}
-    return visit.page("confirm", status, state=found.state, pressed=pressed, **known)
-
-
-def confirm_again(visit: Visit) -> Response:
-    """An expired link offers a new mail; what is known of the address stays unsaid."""
-    found = signup.look_at(visit.tools, visit.request.path_params["token"], visit.now_ms)
-    if found.state == Link.UNKNOWN or found.funnel is None or found.signup_id is None:
-        raise HTTPException(404)
-    signup.ask_again(visit.tools, found.signup_id, visit.now_ms)
-    known: dict[str, Any] = {"funnel": found.funnel, "theirs": found.locale, "path": _path(visit)}
-    return visit.page("confirm", state="asked", pressed=True, **known)
-
-
-def _path(visit: Visit) -> str:
-    return f"/c/{visit.request.path_params['token']}"

@@ -30,8 +30,10 @@ MESSAGES = {
     403: later("That form came from another site, so we left it alone. Please open our own page and try again."),
     404: later("There is no page here. The link may have been cut off; try copying all of it."),
     405: later("This page can't be used that way. Please go back and try again."),
+    408: later("Your form took too long to arrive. Please go back and send it again."),
     410: later("This link has done its work, or its time is up."),
     413: later("That was more than any of our forms can hold. Please go back and send less."),
+    421: later("This page is not known by that name. Please use the address in our mails."),
     500: later("Something broke on our side. Nothing you typed was kept. Please try again in a minute."),
 }
 

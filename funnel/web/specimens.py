@@ -120,7 +120,7 @@ def _declined(visit: _Invented) -> Response:
     return visitor.result(visit)
 
 
-def _confirm(state: Link, *, pressed: bool = False) -> View:
+def _confirm(state: str, *, pressed: bool = False) -> View:
     return lambda visit: visit.page("confirm", state=state, pressed=pressed, path=NOWHERE)
 
 
@@ -156,6 +156,8 @@ _PAGES: dict[str, View] = {
     "confirm-before": _confirm(Link.DONE),
     "confirm-expired": _confirm(Link.EXPIRED),
     "confirm-replaced": _confirm(Link.REPLACED),
+    "not-me": _confirm("disown"),
+    "not-me-done": _confirm("disowned"),
     "choose": _choose(Standing.ACTIVE),
     "choose-done": _choose(Standing.ACTIVE, chosen=True),
     "choose-stopped": _choose(Standing.UNSUBSCRIBED),

@@ -1,6 +1,7 @@
 """One request as the views see it: the site, the funnel, the form, the moment, and what the browser keeps for us."""
 
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,27 +13,36 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
+from funnel.core import links
+from funnel.core.links import Use
 from funnel.core.locale import preferred
 from funnel.core.quiz import Quiz, Result, score
 from funnel.core.sequence import Funnel
+from funnel.doors import Doors
 from funnel.flow.tools import Tools
 from funnel.keyring import Unreadable
 from funnel.language import later, own_name
 from funnel.settings import Settings
 from funnel.store.db import reading
-from funnel.web.guard import TooLarge
+from funnel.web.guard import Unbearable
 
 COOKIE_SECONDS = 24 * 3600
 LONGEST_FIELD = 2_000
 MOST_FIELDS = 20
+STALE = later("This page belongs to an earlier visit. Please go back, load it again, and send it once more.")
+TOO_OFTEN = later(
+    "More forms arrived just now than we can take. Please wait a few minutes, then go back and send yours again."
+)
 UNREADABLE = later("We couldn't read what this browser kept for us, so we have cleared it. Please start again.")
 
 
 class Refusal(HTTPException):
     """A clear 4xx page. `message` says what to do and repeats nothing of what was sent."""
 
-    def __init__(self, status: int, message: str, *, forget: str | None = None) -> None:
-        super().__init__(status, message)
+    def __init__(
+        self, status: int, message: str, *, forget: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(status, message, headers)
         self.forget = forget
 
 
@@ -45,11 +55,15 @@ class Site:
     render: Callable[..., str]
     now_ms: Callable[[], int]
     nudge: Callable[[], None]
+    doors: Doors = field(default_factory=Doors)
 
 
 @dataclass
 class Kept:
-    """What the browser keeps, encrypted: the quiz's revision and answers, the chosen pattern, the sign-up."""
+    """What the browser keeps, encrypted: the quiz's revision and answers, the chosen pattern, the sign-up.
+
+    `browser` is random: forms shown to this browser are stamped for it.
+    """
 
     revision_id: str
     answers: dict[str, str] = field(default_factory=dict)
@@ -57,6 +71,7 @@ class Kept:
     signup_id: int | None = None
     address: str | None = None
     first_name: str | None = None
+    browser: str = ""
 
 
 @dataclass
@@ -141,7 +156,20 @@ class Visit:
         return score(self.quiz, self.kept.answers if self.kept else {})
 
     def fresh(self) -> Kept:
-        return Kept(self._found[0])
+        return Kept(self._found[0], browser=secrets.token_hex(8))
+
+    def stamp(self) -> str:
+        """What a form carries that is shown to this browser now; without it, the form is not taken."""
+        return links.token(self._stamp_keys[0], Use.FORM, self.now_ms)
+
+    @cached_property
+    def stamped_ms(self) -> int | None:
+        """When the form that was sent was shown to this browser; None when it never was."""
+        return links.subject_of(self._stamp_keys, Use.FORM, self.form.get("form", ""))
+
+    @property
+    def _stamp_keys(self) -> list[bytes]:
+        return self.tools.keyring.form_keys(self.kept.browser if self.kept else "")
 
     def page(
         self, template: str, status: int = 200, funnel: Funnel | None = None, theirs: str = "", **known: Any
@@ -150,7 +178,7 @@ class Visit:
         main = funnel or self._found[1]
         shown = main.read_in(self.speaks(main, theirs))
         languages = {locale: own_name(locale) for locale in main.locales} if main.translations else {}
-        known = {"here": self.request.url.path, "languages": languages, "site": self.site, **known}
+        known = {"here": self.request.url.path, "stamp": self.stamp, "languages": languages, "site": self.site, **known}
         text = self.site.render(template, funnel=shown, **known)
         headers = {
             "X-Robots-Tag": "noindex",
@@ -185,18 +213,29 @@ def language_cookie(secure: bool) -> str:
     return cookie_name("language", secure)
 
 
-def view(function: Callable[[Visit], Response], *, nudges: bool = False) -> Callable[[Request], Any]:
+def view(
+    function: Callable[[Visit], Response], *, nudges: bool = False, limited: bool = False, stamped: bool = False
+) -> Callable[[Request], Any]:
     """Makes an endpoint of a plain function, which runs in a thread. `now` is read here, once.
 
-    With `nudges`, the workers are told after the answer to a form: somebody is waiting for a mail.
+    With `nudges`, the workers are told after the answer to a form: somebody is waiting for a mail. A `limited` form may
+    be sent only so often. One that is `stamped` must have been shown to the browser whose cookie comes with it.
     """
+
+    def answer(visit: Visit) -> Response:
+        if visit.request.method == "POST":
+            if limited:
+                _knock(visit)
+            if stamped and visit.kept and visit.stamped_ms is None:
+                raise Refusal(403, STALE)
+        return function(visit)
 
     async def endpoint(request: Request) -> Response:
         if refused := request.scope.get("refused"):
             raise HTTPException(refused)
         form = await _form(request) if request.method == "POST" else {}
         site: Site = request.app.state.site
-        response = await run_in_threadpool(function, Visit(site, request, form, site.now_ms()))
+        response = await run_in_threadpool(answer, Visit(site, request, form, site.now_ms()))
         if nudges and request.method == "POST":
             response.background = BackgroundTask(site.nudge)
         return response
@@ -204,13 +243,21 @@ def view(function: Callable[[Visit], Response], *, nudges: bool = False) -> Call
     return endpoint
 
 
+def _knock(visit: Visit) -> None:
+    """Raises a Refusal for who, or when everybody together, has sent too many forms."""
+    client = visit.request.client
+    wait_ms = visit.site.doors.knock(client.host if client else "", visit.now_ms)
+    if wait_ms:
+        raise Refusal(429, TOO_OFTEN, headers={"Retry-After": str(-(-wait_ms // 1000))})
+
+
 async def _form(request: Request) -> dict[str, str]:
     """The form's text fields. Raises Refusal for everything that none of our forms sends."""
     try:
         async with request.form(max_files=0, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD * 4) as form:
             pairs = form.multi_items()
-    except TooLarge:
-        raise HTTPException(413) from None
+    except Unbearable as error:
+        raise HTTPException(error.status) from None
     except (HTTPException, ClientDisconnect, UnicodeError, ValueError):
         raise Refusal(400, later("The form arrived damaged. Please go back and send it again.")) from None
     fields = {name: value for name, value in pairs if isinstance(value, str)}

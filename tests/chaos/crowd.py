@@ -1,6 +1,7 @@
 """Readers: they sign up, confirm, leave and choose through the real pages, and try again when the site is away."""
 
 import random
+import re
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -87,8 +88,9 @@ class Crowd:
         }
         try:
             _, kept = self._post(f"/{self._slug}/start", {})
-            _, kept = self._post(f"/{self._slug}/choose", {"pattern": reader.pattern}, kept)
-            status, _ = self._post(f"/{self._slug}/join", asked, kept)
+            chosen = {"pattern": reader.pattern, "form": self._stamp("result", kept)}
+            _, kept = self._post(f"/{self._slug}/choose", chosen, kept)
+            status, _ = self._post(f"/{self._slug}/join", {**asked, "form": self._stamp("join", kept)}, kept)
         except Away:
             return AGAIN_S
         self._count("sign-up", status, {303})
@@ -129,16 +131,25 @@ class Crowd:
         if status not in expected:
             raise AssertionError(f"{what}: answer {status}")
 
+    def _stamp(self, page: str, kept: str) -> str:
+        """What the form on a page proves with that it was shown to this browser."""
+        shown = self._ask("GET", f"/{self._slug}/{page}", {"Cookie": kept})
+        found = re.search(rb'name="form" value="([^"]+)"', shown.data)
+        return found[1].decode() if found else ""
+
     def _post(self, path: str, form: dict[str, str], kept: str = "") -> tuple[int, str]:
         """The status, and the cookie to show with the next request."""
-        headers = {**FORM, "Cookie": kept}
+        answer = self._ask("POST", path, {**FORM, "Cookie": kept}, urlencode(form))
+        return answer.status, answer.headers.get("Set-Cookie", kept).partition(";")[0]
+
+    def _ask(self, method: str, path: str, headers: dict[str, str], body: str = "") -> urllib3.BaseHTTPResponse:
+        """The answer. Raises Away."""
         try:
-            body = urlencode(form)
-            answer = self._http.request("POST", self._web + path, body=body, headers=headers, redirect=False)
+            answer = self._http.request(method, self._web + path, body=body, headers=headers, redirect=False)
         except urllib3.exceptions.HTTPError:
             self.counts["no answer"] += 1
             raise Away from None
         if answer.status >= 500:
             self.counts[f"answer {answer.status}"] += 1
             raise Away
-        return answer.status, answer.headers.get("Set-Cookie", kept).partition(";")[0]
+        return answer

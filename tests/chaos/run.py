@@ -118,6 +118,8 @@ class Run:
             "FUNNEL_BATCH": str(self.plan.batch),
             "FUNNEL_DAY": f"{self.plan.day_ms}ms",
             "FUNNEL_LEASE": "1200ms",
+            "FUNNEL_FORM_RATE": "1000/s",
+            "FUNNEL_USUAL_RATE": "1000/s",
             **self.post.env(),
         }
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from funnel.core.consent import wording_hash
-from funnel.flow import course, signup
+from funnel.flow import admission, course, signup
 from funnel.flow.people import Request
 from funnel.flow.publish import publish
 from funnel.store.db import writing
@@ -18,7 +18,9 @@ from tests.world import ALICE, BOB, CHARLIE, World
 
 def sign_up(world: World, address: str, locale: str, pattern: str = "freeze") -> int:
     asked = Request("", pattern, None, "Europe/Berlin", locale)
-    return signup.sign_up(world.tools, world.revision_id(), address, asked, world.clock())
+    found = signup.sign_up(world.tools, world.revision_id(), address, asked, world.clock())
+    admission.admit(world.tools, world.clock())
+    return found
 
 
 def confirm(world: World, address: str) -> signup.Confirmable:

@@ -3,21 +3,26 @@
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
 import pytest
 from sqlalchemy import Engine, select
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from funnel import settings
 from funnel.bucket import connect
 from funnel.core.quiz import SKIP, Outcome, Result, score
 from funnel.core.sequence import Funnel
+from funnel.doors import Doors
+from funnel.flow import admission
 from funnel.flow.tools import Tools
 from funnel.keyring import Keyring
 from funnel.mail.outbox import Outbox
@@ -25,12 +30,15 @@ from funnel.runtime import Runtime
 from funnel.store.db import open_engine, reading
 from funnel.store.tables import metadata
 from funnel.web.app import create_app
+from funnel.web.visit import Visit
 from tests.conftest import BASE_URL, Clock, make_tools, with_content
 from tests.databases import Databases
 from tests.robot import Page
 from tests.world import ALICE, World
 
 CONSENTS = {"sensitive": "yes", "course": "yes"}
+# One visitor does what a whole town does.
+UNLIMITED = {f"FUNNEL_{name}_RATE": "1000000/s" for name in ("VISITOR", "FORM", "USUAL")}
 Dump = dict[str, list[tuple[Any, ...]]]
 
 
@@ -71,7 +79,11 @@ class Site:
         return self.land(shown)
 
     def sign_up(self, address: str, name: str = "", **more: str) -> httpx2.Response:
-        return self.client.post(self.at("join"), data={"email": address, "first_name": name, **CONSENTS, **more})
+        """Sends the form, and the worker takes in what was asked."""
+        answer = self.client.post(self.at("join"), data={"email": address, "first_name": name, **CONSENTS, **more})
+        if answer.status_code == 303:
+            admission.admit(self.world.tools, self.world.clock())
+        return answer
 
     def apply(self, address: str = ALICE, pattern: str = "freeze") -> str:
         """From the first question to the path of the newest confirm link."""
@@ -101,8 +113,28 @@ class Site:
         return Page(f"{BASE_URL}{path}", self.client.get(path).text)
 
 
+class Browser(TestClient):
+    """Sends the stamp that its pages show with each form, unless the form says otherwise."""
+
+    def post(self, url: Any, *, data: Any = None, **more: Any) -> httpx2.Response:
+        if "content" not in more and (data is None or isinstance(data, dict)):
+            data = {**self.stamp(more.get("headers") or {}), **(data or {})}
+        return super().post(url, data=data, **more)
+
+    def stamp(self, headers: Mapping[str, Any] = MappingProxyType({})) -> dict[str, str]:
+        """What a page shown to this browser now would hold; nothing for a cookie that is not ours."""
+        site = self.app.state.site  # type: ignore[attr-defined]
+        sent = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        told = headers.get("cookie", sent)
+        kept = [(b"cookie", told if isinstance(told, bytes) else told.encode())]
+        scope = {"type": "http", "headers": kept, "path_params": {"slug": "house"}, "method": "GET", "path": "/"}
+        with contextlib.suppress(HTTPException):
+            return {"form": Visit(site, Request(scope), {}, site.now_ms()).stamp()}
+        return {}
+
+
 def browser(app: Starlette, **more: Any) -> TestClient:
-    return TestClient(app, **{"base_url": BASE_URL, "follow_redirects": False, **more})
+    return Browser(app, **{"base_url": BASE_URL, "follow_redirects": False, **more})
 
 
 def operator(app: Starlette, host: str = "127.0.0.1", **more: Any) -> TestClient:
@@ -152,11 +184,13 @@ def published(request: pytest.FixtureRequest, databases: Databases) -> Iterator[
 @contextlib.contextmanager
 def opened(tools: Tools, clock: Clock, home: Path, **env: str) -> Iterator[Site]:
     """The site with its outbox below `home`, one visitor, and a clock that the test moves."""
-    found = settings.load({"FUNNEL_HOME": str(home), "FUNNEL_BASE_URL": BASE_URL, **env})
+    found = settings.load({"FUNNEL_HOME": str(home), "FUNNEL_BASE_URL": BASE_URL, **UNLIMITED, **env})
     provider = Outbox(home / "outbox", tools.batch_size)
-    app = create_app(Runtime(found, tools, provider, connect(found.redis_url or "redis://127.0.0.1:1")))
+    redis = connect(found.redis_url or "redis://127.0.0.1:1")
+    doors = Doors(redis, tools.keyring.tag_key, found.limits)
+    app = create_app(Runtime(found, tools, provider, redis, doors))
     app.state.site = dataclasses.replace(app.state.site, now_ms=clock)
-    with browser(app) as client:
+    with browser(app, base_url=found.base_url) as client:
         world = World(tools, clock, home / "outbox", provider)
         yield Site(app, client, world, world.funnel())
 

@@ -141,6 +141,7 @@ def test_signing_up_many_times_at_once_makes_one_person(site: Site) -> None:
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         assert set(pool.map(send, range(AT_ONCE))) == {303}
+    site.world.work()
     assert len(site.world.rows(subscriber)) == 1
 
 

@@ -48,6 +48,16 @@ def words(shared: Site) -> tuple[str, ...]:
     return (*TOPIC, *shared.funnel.patterns, *(pattern.name.lower().removeprefix("the ") for pattern in patterns))
 
 
+def test_cookies_say_nothing_of_the_topic(shared: Site, words: tuple[str, ...]) -> None:
+    visitor = shared.other()
+    visitor.take_quiz({})
+    visitor.client.post("/language", data={"language": "de", "to": "/"})
+    names = list(visitor.client.cookies)
+    assert len(names) == 2
+    assert not [word for word in words for name in names if word in name.lower()]
+    assert all(name.startswith("__Host-") for name in names)
+
+
 def _targets(shape: Shape) -> list[str]:
     """The paths of our own that a page leads to."""
     found = [each.get("href") or each.get("action") or "" for each in shape.all("a", "form")]

@@ -13,6 +13,7 @@ from tests.web.conftest import CONSENTS, Site, answers_for
 from tests.world import ALICE
 
 FIELDS = ["answer", "go", "pattern", "email", "first_name", "sensitive", "course", "zone", "from", "List-Unsubscribe"]
+FIELDS += ["form", "website", "meant", "work", "locale", "to", "language"]
 KINDS = [
     "application/x-www-form-urlencoded",
     "multipart/form-data; boundary=b",
@@ -23,7 +24,7 @@ KINDS = [
 VALUES = ["yes", "none", "skip", "fawn", "fight", "alice@example.org", "Europe/Berlin", "One-Click", ""]
 LINKS = ["our r", "our u", "our o", "our u/undo", "our u/delete"]
 TAILS = ["", "/start", "/result", "/choose", "/join", "/inbox", "/how", "/privacy", "/support", "/q/1", "/q/11"]
-FIXED = ["", "leave", "outbox", "healthz", "static/style.css", "static/", "outbox/x/html"]
+FIXED = ["", "leave", "language", "c/x/not-me", "outbox", "healthz", "static/style.css", "static/", "outbox/x/html"]
 
 texts = some.one_of(some.sampled_from(VALUES), some.text(max_size=40))
 raw = some.binary(max_size=40)

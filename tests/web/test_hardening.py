@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import Clock
-from tests.web.conftest import CONSENTS, Site, answers_for, browser, opened
+from tests.web.conftest import CONSENTS, Site, answers_for, browser, opened, operator
 from tests.web.shape import is_clear
 from tests.world import ALICE
 
@@ -83,3 +83,34 @@ def test_a_parser_keeps_what_it_saw_to_itself(shared: Site, caplog: pytest.LogCa
     body = b"--edge\r\nQ\x01: x\r\n\r\nx\r\n--edge--\r\n"
     shared.client.post(shared.at("q/1"), content=body, headers={"content-type": "multipart/form-data; boundary=edge"})
     assert [record for record in caplog.records if record.name.startswith("python_multipart")] == []
+
+
+@pytest.mark.parametrize(
+    "host", ["elsewhere.example", "notes.example.org.elsewhere.example", "127.0.0.1", "[", "", "x:y"]
+)
+def test_a_name_that_is_not_ours_is_not_answered_to(shared: Site, host: str) -> None:
+    for path in ("/", shared.at("start"), "/u/unknown", "/outbox"):
+        shown = shared.client.get(path, headers={"host": host})
+        is_clear(shown, 421, shared.funnel)
+        assert "elsewhere" not in shown.text + str(shown.headers)
+
+
+@pytest.mark.parametrize("host", ["notes.example.org", "NOTES.example.org", "notes.example.org:8443"])
+def test_our_own_name_is_answered_to_however_it_is_written(shared: Site, host: str) -> None:
+    assert shared.client.get(shared.at("start"), headers={"host": host}).status_code == 200
+
+
+def test_platforms_ask_for_our_health_by_any_name(shared: Site) -> None:
+    assert shared.client.get("/healthz", headers={"host": "10.0.0.5:8000"}).status_code == 200
+
+
+def test_a_proxy_here_that_nobody_told_us_of_does_not_make_everybody_the_operator(shared: Site) -> None:
+    assert operator(shared.app).get("/outbox").status_code == 200
+    assert operator(shared.app).get("/outbox", headers={"x-forwarded-for": "203.0.113.7"}).status_code == 404
+
+
+def test_behind_a_proxy_nobody_is_the_operator_by_what_they_say(site: Site, clock: Clock) -> None:
+    with opened(site.world.tools, clock, site.world.folder.parent, FUNNEL_PROXIES="1") as behind:
+        near = operator(behind.app, "127.0.0.1")
+        for said in ("127.0.0.1", "::1", "203.0.113.7, 127.0.0.1"):
+            assert near.get("/outbox", headers={"x-forwarded-for": said}).status_code == 404

@@ -19,7 +19,7 @@ HEADERS = {
 }
 POLICY = {
     *("default-src 'none'", "style-src 'self'", "script-src 'self'", "img-src 'self'", "font-src 'self'"),
-    *("frame-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"),
+    *("connect-src 'self'", "frame-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"),
 }
 OTHERS = [
     *(

@@ -11,7 +11,7 @@ from funnel.flow.publish import publish
 from funnel.store.tables import consent, subscriber
 from tests.conftest import BASE_URL, ROOT
 from tests.web.conftest import CONSENTS, Site, answers_for, answers_leading_to
-from tests.web.shape import Shape
+from tests.web.shape import Shape, unstamped
 from tests.world import ALICE, BOB
 
 GERMAN = {"accept-language": "de-AT,de;q=0.9,en;q=0.5"}
@@ -203,9 +203,8 @@ def test_the_reply_is_the_same_for_a_known_and_an_unknown_address_in_german(site
         shown = visitor.client.post(
             visitor.at("join"), data={"email": address, **CONSENTS, "locale": "de"}, headers=GERMAN
         )
-        replies.append(
-            (shown.status_code, visitor.client.get(visitor.at("inbox"), headers=GERMAN).text.replace(address, ""))
-        )
+        landed = visitor.client.get(visitor.at("inbox"), headers=GERMAN)
+        replies.append((shown.status_code, unstamped(landed.text).replace(address, "")))
     assert replies[0] == replies[1]
 
 

@@ -13,8 +13,9 @@ from funnel.store.tables import delivery, enrollment, notice, subscriber, suppre
 from tests.conftest import BASE_URL, Clock
 from tests.robot import Page
 from tests.web.conftest import Site
+from tests.web.everybody import PEOPLE
 from tests.web.shape import Shape
-from tests.web.test_same_reply import PEOPLE, known
+from tests.web.test_same_reply import known
 from tests.world import ALICE
 
 __all__ = ["known"]  # a fixture

@@ -50,6 +50,7 @@ def joining(site: Site) -> Iterator[Seen]:
     site.world.work()
     old = site.link(BOB, "onfirm")
     yield "confirm open", site.client.get(old)
+    yield "not me", site.client.get(f"{old}/not-me")
     site.world.clock.forward(hours=73)
     yield "confirm expired", site.client.get(old)
     yield "confirm asked", site.client.post(f"{old}/again")
@@ -57,6 +58,7 @@ def joining(site: Site) -> Iterator[Seen]:
     new = site.link(BOB, "onfirm")
     yield "confirmed", site.client.post(new)
     yield "confirmed before", site.client.get(new)
+    yield "not me after all", site.client.post(f"{new}/not-me")
 
 
 def reading(site: Site) -> Iterator[Seen]:

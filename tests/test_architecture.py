@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "keyring": set(),
     "bucket": {"core"},
     "leash": set(),
+    "logs": set(),
     "settings": {"core"},
     "store": {"core", "store"},
     "mail": {"core", "language", "mail", "markdown"},
@@ -43,7 +44,7 @@ MAY_IMPORT = {
     "publishing": {"content", "core", "flow", "operate", "runtime", "store"},
     "authoring": {"content", "core", "lint", "preview", "runtime", "settings"},
     "cli": {
-        *("authoring", "content", "flow", "foresee", "keyring", "leash", "operate", "publishing", "runtime"),
+        *("authoring", "content", "flow", "foresee", "keyring", "leash", "logs", "operate", "publishing", "runtime"),
         *("settings", "store", "up", "web", "worker"),
     },
     "__main__": {"cli"},

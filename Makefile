@@ -1,10 +1,10 @@
 # run · test · lint: the only doors a newcomer needs. `make bench` measures, `make chaos` kills, `make enumeration` tries
-# to find out who is known, `make format` tidies, `make lock` renews the pinned requirements, `make schema` the schemas by
-# which editors check content.
+# to find out who is known, `make audit` looks for known holes, `make format` tidies, `make lock` renews the pinned
+# requirements, `make schema` the schemas by which editors check content.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint format browser screenshots lock schema bench chaos enumeration
+.PHONY: run test lint format browser screenshots lock schema bench chaos enumeration audit
 .DEFAULT_GOAL := run
 
 run: .venv/.runtime
@@ -38,6 +38,10 @@ chaos: .venv/.tests
 enumeration: .venv/.tests
 	@$(BIN)/python -m tests.web.enumeration
 
+audit: .audit/.ready
+	@.audit/bin/bandit -q -c pyproject.toml -r funnel && echo "bandit: nothing found in our own source."
+	@.audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt || { echo "Not clean, or not known: where it says \"not found\" or \"connection\", the advisory service cannot be reached from here, and nothing was learned. Run it where it can."; exit 1; }
+
 schema: .venv/.tests
 	@$(BIN)/python -c 'from pathlib import Path; from funnel.content.schema import schemas; \
 	  [Path("docs/schema", name).write_text(text, "utf-8") for name, text in schemas()]'
@@ -47,11 +51,18 @@ lock: .venv/.tests
 	  --no-emit-trusted-host --no-emit-options --upgrade -o requirements.txt pyproject.toml
 	@$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
 	  --no-emit-trusted-host --no-emit-options --upgrade --extra test -c requirements.txt -o requirements-test.txt pyproject.toml
+	@$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --no-emit-options --upgrade --extra audit -c requirements.txt -o requirements-audit.txt pyproject.toml
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer is needed. Install it, or name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing. On Debian: apt install python3-venv"; exit 1; }
 	@$(PYTHON) -m venv .venv
+
+.audit/.ready: requirements-audit.txt
+	@$(PYTHON) -m venv .audit
+	@.audit/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-audit.txt
+	@touch $@
 
 .venv/.runtime: requirements.txt pyproject.toml | .venv/bin/python
 	@echo "Installing the service into .venv (about a minute, once) …"

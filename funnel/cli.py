@@ -1,13 +1,10 @@
 """The command line. Each command is a few lines."""
 
 import asyncio
-import logging
-import sys
 
 import click
-import structlog
 
-from funnel import authoring, content, foresee, keeping, leash, operate, personal, publishing
+from funnel import authoring, content, foresee, keeping, leash, logs, operate, personal, publishing
 from funnel.flow.publish import Note, publish
 from funnel.keyring import KeyringError
 from funnel.runtime import Runtime, assemble, settle_down
@@ -29,11 +26,7 @@ class _Says(click.Group):
 
 @click.group(cls=_Says, help="A quiz that leads to a timed email course.")
 def main() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure()
 
 
 for _command in (

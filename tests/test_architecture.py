@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "bucket": {"core"},
     "doors": {"bucket", "core"},
     "leash": set(),
+    "logs": set(),
     "settings": {"core"},
     "store": {"core", "store"},
     "mail": {"core", "language", "mail", "markdown"},
@@ -54,7 +55,7 @@ MAY_IMPORT = {
     "publishing": {"content", "core", "flow", "operate", "runtime", "store"},
     "authoring": {"content", "core", "lint", "preview", "runtime", "settings"},
     "cli": {
-        *("authoring", "content", "flow", "foresee", "keeping", "keyring", "leash", "operate", "personal"),
+        *("authoring", "content", "flow", "foresee", "keeping", "keyring", "leash", "logs", "operate", "personal"),
         *("publishing", "runtime", "settings", "store", "up", "web", "worker"),
     },
     "__main__": {"cli"},

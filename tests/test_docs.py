@@ -10,6 +10,7 @@ import pytest
 from funnel.cli import main
 from funnel.content import forms
 from funnel.core.lesson import EDUCATOR_FIELDS, LESSON_FIELDS
+from funnel.store.tables import metadata
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -101,3 +102,25 @@ def test_the_sequence_in_the_readme_is_that_of_the_example() -> None:
     known = tomllib.loads(shown)
     example = tomllib.loads((ROOT / "tests/example/sequences/kitchen/planner.toml").read_text("utf-8"))
     assert known == {key: example[key] for key in ("lessons", "goals")}
+
+
+@pytest.mark.parametrize("doc", DOCS, ids=lambda doc: doc.name)
+def test_every_test_that_the_docs_name_exists(doc: Path) -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    known = {found for source in sources for found in re.findall(r"^def (test_\w+)", source, re.MULTILINE)}
+    assert set(re.findall(r"`(test_\w+)`", doc.read_text(encoding="utf-8"))) <= known
+
+
+def test_every_threat_names_a_test() -> None:
+    rows = (ROOT / "docs/threats.md").read_text("utf-8").split("|---|---|---|---|\n")[1].split("\n\n")[0].splitlines()
+    assert len(rows) >= 9
+    assert [row for row in rows if "`test_" not in row] == []
+
+
+def test_the_map_of_the_tables_names_every_table_and_nothing_else() -> None:
+    mapped = (ROOT / "docs/privacy.md").read_text("utf-8").split("| table | holds |")[1].split("\n\n")[0]
+    rows = [line.split("|") for line in mapped.splitlines() if line.startswith("| `")]
+    personal = {name for row in rows for name in re.findall(r"`(\w+)`", row[1]) if row[3].strip() == "yes"}
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row[1])} == set(metadata.tables)
+    told = {"subscriber_id", "enrollment_id", "delivery_id", "address_hash", "position"}
+    assert {table.name for table in metadata.tables.values() if told & set(table.columns.keys())} <= personal

@@ -1,19 +1,19 @@
 """What may be logged, read off the source: ids, counts and words of our own, never what a person or provider wrote."""
 
 import ast
+import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
+from funnel.logs import MAY_BE_LOGGED, Lines, crash, only_known
+from tests.payloads import PAYLOADS
 from tests.test_architecture import MODULES, name, tree
 
 METHODS = {"debug", "info", "warning", "error", "exception", "critical", "log", "msg"}
-# Ids and counts, and words from closed sets: a state, a class of fault, a scope that an operator named.
-MAY_BE_LOGGED = {
-    *("attempt", "batch", "batches", "recipients", "funnels", "port", "skew_ms", "kept"),
-    *("fate", "health", "reason", "scope", "fault", "kind", "place"),
-}
 # What a reason that is made at run time may hold: numbers, and what the system calls a fault.
 MAY_BE_IN_A_REASON = {"code", "status", "strerror"}
 TURN_ANYTHING_TO_TEXT = {"str", "repr", "format", "ascii", "vars", "asdict"}
@@ -106,3 +106,40 @@ def test_the_reason_of_a_fate_repeats_nothing_that_was_answered(module: Path) ->
             for part in (each for given in [*node.args, *node.keywords] for each in ast.walk(given)):
                 if isinstance(part, ast.FormattedValue):
                     assert ast.unparse(part.value).rpartition(".")[2] in MAY_BE_IN_A_REASON, f"line {node.lineno}"
+
+
+def lines_of(**fields: object) -> dict[str, object]:
+    """What is written of a call that logs, by the processors that the service runs with."""
+    renderer = structlog.processors.JSONRenderer()
+    written = renderer(None, "info", only_known(None, "info", {"event": "sent", **fields}))
+    assert isinstance(written, str)
+    assert written.isprintable()
+    found = json.loads(written)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("payload", PAYLOADS, ids=range(len(PAYLOADS)))
+def test_a_line_of_the_log_stays_one_line_whatever_is_in_it(payload: str) -> None:
+    assert lines_of(reason=payload)["reason"] == payload
+    record = logging.LogRecord("library", logging.WARNING, "x.py", 1, "said %s", (payload,), None)
+    assert Lines().format(record).isprintable()
+
+
+def test_a_field_that_may_not_be_logged_is_dropped_and_named() -> None:
+    assert lines_of(address="alice@example.org", batch=3) == {"event": "sent", "batch": 3, "dropped": ["address"]}
+
+
+def test_a_crash_tells_where_and_of_what_kind_and_nothing_that_the_error_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    secret = "alice" + "@example.org"
+    try:
+        raise ValueError(f"cannot read {secret}")
+    except ValueError as error:
+        crash(ValueError, error, error.__traceback__)
+        caught = (ValueError, error, error.__traceback__)
+    said = capsys.readouterr().err + Lines().formatException(caught)
+    assert "test_logs.py" in said
+    assert said.endswith("ValueError")
+    assert secret not in said

@@ -35,6 +35,13 @@ class LessonPage:
     blocks: list[Shown]
 
 
+def is_over(tools: Tools, delivery_id: int, now_ms: int) -> bool:
+    """Whether the time of a lesson's own links is up. A mail says nothing of it: the delivery knows when it was due."""
+    with reading(tools.engine) as connection:
+        due_ms = deliveries.due_of(connection, delivery_id)
+    return bool(due_ms) and now_ms - due_ms > links.LESSON_LINKS_LAST_MS
+
+
 def lesson_page(tools: Tools, delivery_id: int) -> LessonPage | None:
     """The lesson of a delivery, in the revision and segment in which it was sent; None when there is no such thing."""
     with reading(tools.engine) as connection:

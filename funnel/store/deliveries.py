@@ -142,6 +142,11 @@ def by_id(connection: Connection, delivery_id: int) -> Record | None:
     return connection.execute(select(*columns).select_from(joined).where(delivery.c.id == delivery_id)).one_or_none()
 
 
+def due_of(connection: Connection, delivery_id: int) -> int:
+    """When a delivery was due; 0 where it is withdrawn or was never there."""
+    return connection.execute(select(delivery.c.due_ms).where(delivery.c.id == delivery_id)).scalar() or 0
+
+
 def set_fate(connection: Connection, kind: str, ids: Collection[int], state: State, reason: str) -> None:
     """Gives deliveries or notices a fate of their own."""
     if ids:

@@ -161,3 +161,17 @@ def test_head_answers_as_get_does_without_a_body(joined: Site) -> None:
         assert (head.status_code, head.text) == (get.status_code, ""), path
         for name in ("content-type", "cache-control", "content-security-policy"):
             assert head.headers.get(name) == get.headers.get(name), path
+
+
+def test_the_links_of_a_lesson_last_a_year_and_those_that_stop_the_notes_for_good(site: Site) -> None:
+    site.join(ALICE)
+    read, stop, choose = (site.link(ALICE, words) for words in ("Read in", "Stop", "hoose"))
+    site.world.clock.forward(days=364)
+    assert [site.client.get(path).status_code for path in (read, choose)] == [200, 200]
+    site.world.clock.forward(days=2)
+    before = site.dump()
+    is_clear(site.client.get(read), 410, site.funnel)
+    is_clear(site.client.post(f"{read}/cooked"), 410, site.funnel)
+    is_clear(site.client.post(choose, data={"pattern": "fight"}), 410, site.funnel)
+    assert site.dump() == before
+    assert site.client.post(stop).status_code == 200

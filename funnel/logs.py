@@ -1,0 +1,78 @@
+"""Logs and crash reports: a line of JSON each, with fields of one list only, and never what an error says.
+
+What an error says may hold what somebody typed, so that of an error its type and its places in the source are told.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import MutableMapping
+from types import TracebackType
+from typing import Any
+
+import structlog
+
+# Ids and counts, and words from closed sets: a state, a class of fault, a scope that an operator named.
+MAY_BE_LOGGED = frozenset(
+    {
+        *("attempt", "batch", "batches", "recipients", "funnels", "port", "skew_ms", "kept"),
+        *("fate", "health", "reason", "scope", "fault", "kind", "place"),
+    }
+)
+_OWN = {"event", "level", "timestamp", "dropped"}
+
+
+def configure() -> None:
+    """For a process of its own: everything that is logged goes to stderr this way."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(Lines())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            only_known,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    sys.excepthook = crash
+
+
+def only_known(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drops every field that may not be logged; the line says which, so that somebody mends the call."""
+    unknown = sorted(set(event) - MAY_BE_LOGGED - _OWN)
+    for name in unknown:
+        del event[name]
+    if unknown:
+        event["dropped"] = unknown
+    return event
+
+
+class Lines(logging.Formatter):
+    """What libraries log: one line each, whatever is in it, and errors without their words."""
+
+    def __init__(self) -> None:
+        super().__init__("%(levelname)s %(name)s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return "".join(char if char.isprintable() else " " for char in text)
+
+    def formatException(
+        self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+    ) -> str:
+        return report(ei[0], ei[2]) if ei[0] else ""
+
+
+def crash(kind: type[BaseException], _error: BaseException, places: TracebackType | None) -> None:
+    """In place of Python's own report of an error that nobody caught."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    sys.stderr.write(f"{report(kind, places)}\n")
+
+
+def report(kind: type[BaseException], places: TracebackType | None) -> str:
+    """An error's type and where it came from, as lines of our source: no message, no values."""
+    return "".join(traceback.format_tb(places)) + kind.__name__

@@ -1,10 +1,10 @@
-# run · test · lint: the only doors a newcomer needs. `make bench` measures, `make chaos` kills, `make enumeration` tries
-# to find out who is known, `make audit` looks for known holes, `make format` tidies, `make lock` renews the pinned
+# run · test · lint: the only doors a newcomer needs. `make bench` measures, `make chaos` kills, `make histories` looks for
+# a mail without a right to it, `make enumeration` tries to find out who is known, `make audit` looks for known holes, `make format` tidies, `make lock` renews the pinned
 # requirements, `make schema` the schemas by which editors check content.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint format browser screenshots lock schema bench chaos enumeration audit
+.PHONY: run test lint format browser screenshots lock schema bench chaos histories enumeration audit
 .DEFAULT_GOAL := run
 
 run: .venv/.runtime
@@ -34,6 +34,9 @@ bench: .venv/.tests
 
 chaos: .venv/.tests
 	@$(BIN)/python -m tests.chaos
+
+histories: .venv/.tests
+	@FUNNEL_HISTORIES=10000 $(BIN)/pytest -q tests/flow/test_rights_histories.py
 
 enumeration: .venv/.tests
 	@$(BIN)/python -m tests.web.enumeration

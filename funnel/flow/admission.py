@@ -12,7 +12,7 @@ from funnel.core.consent import Action, wording_hash
 from funnel.flow import people
 from funnel.flow.people import Request
 from funnel.flow.tools import Tools
-from funnel.keyring import Keyring, Unreadable
+from funnel.keyring import Keyring, Outdated, Unreadable
 from funnel.store import signups
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record
@@ -42,7 +42,10 @@ def _open(keyring: Keyring, sealed: bytes) -> Asked:
 
 
 def admit(tools: Tools, now_ms: int) -> None:
-    """Takes in what was asked since the last time: subscriber, consents, and the request for a confirm mail."""
+    """Takes in what was asked since the last time: subscriber, consents, and the request for a confirm mail.
+
+    With an outdated keyring nothing is taken in: it waits for a process that has the one in use.
+    """
     for _ in range(PARTS):
         with reading(tools.engine) as connection:
             if not signups.any_asked(connection):
@@ -51,6 +54,8 @@ def admit(tools: Tools, now_ms: int) -> None:
             for row in signups.asked(connection, AT_ONCE):
                 try:
                     _admit(connection, tools, row, now_ms)
+                except Outdated:
+                    return
                 except (Unreadable, LookupError):  # its key is gone from the keyring: nobody can tell what was asked
                     signups.turn_away(connection, row.id)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy import Connection
 
 from funnel.flow import people
-from funnel.keyring import Keyring, Unreadable
+from funnel.keyring import Keyring, Outdated, Unreadable
 from funnel.store import signups, subscribers
 from funnel.store.db import reading
 from funnel.store.tables import Record
@@ -77,5 +77,5 @@ def _domain(keyring: Keyring, person: Record) -> str | None:
     """None for somebody who cannot be read: the start of their mail will say so."""
     try:
         return people.open_wrapped(keyring, person).address.rpartition("@")[2].lower()
-    except Unreadable:
+    except (Unreadable, Outdated):
         return None

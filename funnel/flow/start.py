@@ -95,16 +95,17 @@ def _readers(connection: Connection, tools: Tools, claimed: list[Record], now_ms
         return {}
     mailed: dict[int, list[Record]] = {batch.id: [] for batch in claimed}
     refused = defaultdict(list)
+    doubtful = {batch.id for batch in claimed if batch.resent}
     for row in deliveries.readers(connection, list(mailed)):
         refusal = lesson_refusal(row.subscriber_state, row.enrollment_state, row.turn, row.current_turn)
         if refusal is None and row.wrapped is None:
             refusal = UNREADABLE
         if refusal:
-            refused[refusal].append(row)
+            refused[refusal, row.batch_id in doubtful].append(row)
         else:
             mailed[row.batch_id].append(row)
-    for reason, rows in refused.items():
-        _refuse(connection, rows, reason, now_ms)
+    for (reason, in_doubt), rows in refused.items():
+        _refuse(connection, rows, reason, now_ms, State.UNKNOWN if in_doubt else State.SKIPPED)
     for batch in claimed:
         if batch.attempt == 1:
             mailed[batch.id] = _in_their_segment(connection, tools, batch, mailed[batch.id])
@@ -140,7 +141,8 @@ def _not_had(connection: Connection, tools: Tools, batch: Record, rows: list[Rec
         if other := others.get(row.id):
             if other.state in NEVER_SENT:
                 deliveries.take_over(connection, other.id, row.id)
-            elif other.batch_state == State.PLANNED:  # given back, and its reader was rescheduled since
+            elif other.batch_state == State.PLANNED and not other.batch_resent:
+                # Given back, and its reader was rescheduled since.
                 deliveries.set_fate(connection, Kind.LESSON, [other.id], State.SKIPPED, RESCHEDULED)
                 deliveries.take_over(connection, other.id, row.id)
             else:
@@ -150,9 +152,12 @@ def _not_had(connection: Connection, tools: Tools, batch: Record, rows: list[Rec
     return [row for row in rows if row not in had]
 
 
-def _refuse(connection: Connection, rows: list[Record], reason: str, now_ms: int) -> None:
-    """Skips these deliveries. A course that stands there is paused: nobody is stranded without a word."""
-    deliveries.set_fate(connection, Kind.LESSON, [row.id for row in rows], State.SKIPPED, reason)
+def _refuse(connection: Connection, rows: list[Record], reason: str, now_ms: int, state: State = State.SKIPPED) -> None:
+    """Sends these deliveries no more. A course that stands there is paused: nobody is stranded without a word.
+
+    What was in doubt once stays so: an earlier attempt may have arrived, and whoever comes back must not get it twice.
+    """
+    deliveries.set_fate(connection, Kind.LESSON, [row.id for row in rows], state, reason)
     stuck = [row.enrollment_id for row in rows if row.turn == row.current_turn]
     enrollments.set_states(connection, stuck, Enrolled.PAUSED, NOT_MAILED, now_ms)
 

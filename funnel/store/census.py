@@ -16,7 +16,7 @@ _HAD = """
     course AS (
         SELECT delivery.subscriber_id, delivery.enrollment_id, {masks},
             max(coalesce(batch.settled_ms, batch.started_ms)) AS last_ms
-        FROM delivery JOIN batch ON batch.id = delivery.batch_id AND batch.state <> 'planned'
+        FROM delivery JOIN batch ON batch.id = delivery.batch_id AND (batch.state <> 'planned' OR batch.resent > 0)
         WHERE delivery.lesson_id IN ({lessons}) AND (delivery.state IS NULL OR delivery.state NOT IN ({never}))
         GROUP BY delivery.subscriber_id, delivery.enrollment_id),
     had AS (

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, Function, create_engine, event, func, select, text
 from sqlalchemy.engine import make_url
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -85,27 +85,27 @@ def share_starts(connection: Connection) -> None:
 
     One lock for all, not one a row: locking a row of PostgreSQL writes it. SQLite has one writer anyway.
     """
-    _lock(connection, "pg_advisory_xact_lock_shared", _STARTS)
+    _lock(connection, func.pg_advisory_xact_lock_shared(_STARTS))
 
 
 def exclude_starts(connection: Connection) -> None:
     """Taken before something changes that a start must see: no batch starts until the transaction ends."""
-    _lock(connection, "pg_advisory_xact_lock", _STARTS)
+    _lock(connection, func.pg_advisory_xact_lock(_STARTS))
 
 
 def share_seals(connection: Connection) -> None:
     """Taken before somebody new is sealed: the keyring's version in use stays so until the transaction ends."""
-    _lock(connection, "pg_advisory_xact_lock_shared", _SEALS)
+    _lock(connection, func.pg_advisory_xact_lock_shared(_SEALS))
 
 
 def exclude_seals(connection: Connection) -> None:
     """Taken before another version comes into use: whoever seals under the old one has committed."""
-    _lock(connection, "pg_advisory_xact_lock", _SEALS)
+    _lock(connection, func.pg_advisory_xact_lock(_SEALS))
 
 
-def _lock(connection: Connection, function: str, number: int) -> None:
+def _lock(connection: Connection, taking: Function[Any]) -> None:
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT {function}(:key)"), {"key": number})
+        connection.execute(select(taking))
 
 
 def migrate(engine: Engine) -> None:

@@ -106,7 +106,7 @@ def enter(connection: Connection, batch_ids: Collection[int]) -> int:
 def refused_by_ledger(connection: Connection, batch_ids: Collection[int]) -> dict[int, Record]:
     """Deliveries of these batches whose lesson the ledger has under another delivery: id → that one.
 
-    Rows of (id, state, batch_state) of the other.
+    Rows of (id, state, batch_state, batch_resent) of the other.
     """
     other, their = delivery.alias(), batch.alias()
     joined = (
@@ -116,8 +116,12 @@ def refused_by_ledger(connection: Connection, batch_ids: Collection[int]) -> dic
         .join(other, other.c.id == ledger.c.delivery_id)
         .outerjoin(their, their.c.id == other.c.batch_id)
     )
-    columns = (delivery.c.id.label("own_id"), other.c.id, other.c.state, their.c.state.label("batch_state"))
-    found = select(*columns).select_from(joined).where(among(connection, delivery.c.batch_id, batch_ids))
+    of_batch = (their.c.state.label("batch_state"), their.c.resent.label("batch_resent"))
+    found = (
+        select(delivery.c.id.label("own_id"), other.c.id, other.c.state, *of_batch)
+        .select_from(joined)
+        .where(among(connection, delivery.c.batch_id, batch_ids))
+    )
     found = found.where(delivery.c.state.is_(None), ledger.c.delivery_id != delivery.c.id)
     rows: list[Record] = list(connection.execute(found))
     return {row.own_id: row for row in rows}

@@ -39,7 +39,8 @@ def had(connection: Connection, lesson_ids: Collection[int], subscriber_ids: Col
         among(connection, ledger.c.lesson_id, lesson_ids),
         among(connection, ledger.c.subscriber_id, subscriber_ids),
     )
-    rows = connection.execute(found.where(*theirs, arrived, batch.c.state != "planned"))
+    begun = (batch.c.state != "planned") | (batch.c.resent > 0)  # once in doubt, it may have been handed over
+    rows = connection.execute(found.where(*theirs, arrived, begun))
     return [Had(row.subscriber_id, row.lesson_id, row.enrollment_id, row.at_ms or 0, bool(row.open)) for row in rows]
 
 

@@ -1,9 +1,9 @@
 """People in every state that an address can be in. All addresses are equally long: only their states differ."""
 
 from funnel.core.consent import Standing, Suppressed
+from funnel.flow import erasing
 from funnel.store import subscribers
 from funnel.store.db import writing
-from funnel.store.tables import subscriber_key
 from tests.web.conftest import Site
 
 PEOPLE = {
@@ -22,14 +22,13 @@ REASONS = {
     "suppressed": Suppressed.NOT_ME,
     "complained": Suppressed.COMPLAINT,
     "bounced": Suppressed.BOUNCED,
-    "erased": Suppressed.ERASED,
 }
 
 
 def invite(site: Site) -> None:
     """Everybody becomes who PEOPLE says."""
     site.other().apply(PEOPLE["pending"])
-    for person in ("active", "unsubscribed", "deleted", *REASONS):
+    for person in ("active", "unsubscribed", "deleted", "erased", *REASONS):
         site.other().join(PEOPLE[person])
     site.client.post(site.link(PEOPLE["unsubscribed"], "Stop"))
     site.client.post(f"{site.link(PEOPLE['deleted'], 'Stop')}/delete")
@@ -38,10 +37,8 @@ def invite(site: Site) -> None:
         for person, reason in REASONS.items():
             row = subscribers.by_hash(connection, site.world.tools.keyring.address_hashes(PEOPLE[person]))
             assert row is not None
-            standing = Standing.ERASED if reason == Suppressed.ERASED else Standing.SUPPRESSED
-            subscribers.set_state(connection, row.id, standing, now_ms)
+            subscribers.set_state(connection, row.id, Standing.SUPPRESSED, now_ms)
             subscribers.suppress(connection, row.address_hash, reason, now_ms)
-            if reason == Suppressed.ERASED:
-                connection.execute(subscriber_key.delete().where(subscriber_key.c.subscriber_id == row.id))
+    assert erasing.erase(site.world.tools, PEOPLE["erased"], now_ms)
     for _ in range(5):
         site.other().apply(PEOPLE["mailed often"])

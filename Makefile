@@ -1,6 +1,7 @@
 # run · test · lint: the only doors a newcomer needs. `make bench` measures, `make chaos` kills, `make histories` looks for
-# a mail without a right to it, `make enumeration` tries to find out who is known, `make audit` looks for known holes, `make format` tidies, `make lock` renews the pinned
-# requirements, `make schema` the schemas by which editors check content.
+# a mail without a right to it, `make enumeration` tries to find out who is known, `make audit` looks for known holes,
+# `make format` tidies, `make lock` renews the pinned requirements, `make schema` the schemas by which editors check
+# content.
 PYTHON ?= python3
 BIN := .venv/bin
 

@@ -10,6 +10,7 @@ import pytest
 from funnel.cli import main
 from funnel.content import forms
 from funnel.core.lesson import EDUCATOR_FIELDS, LESSON_FIELDS
+from funnel.core.retention import RULES
 from funnel.store.tables import metadata
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -124,3 +125,9 @@ def test_the_map_of_the_tables_names_every_table_and_nothing_else() -> None:
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row[1])} == set(metadata.tables)
     told = {"subscriber_id", "enrollment_id", "delivery_id", "address_hash", "position"}
     assert {table.name for table in metadata.tables.values() if told & set(table.columns.keys())} <= personal
+
+
+def test_the_privacy_page_names_every_period_as_it_is_kept() -> None:
+    rows = re.findall(r"^\|[^|]*\|([^|]*)\| `(\w+)` \|$", (ROOT / "docs/privacy.md").read_text("utf-8"), re.MULTILINE)
+    told = {name: int(re.findall(r"(\d+) days", says)[0]) for says, name in rows}
+    assert told == {name: rule.days for name, rule in RULES.items()}

@@ -11,11 +11,11 @@ from benchmarks.bench import open_bench
 BENCHMARKS = {
     "ceilings": ceilings.run,
     "send": send.run,
+    "steady": steady.run,
     "webhook": webhook.run,
     "latency": latency.run,
-    "plan": plan.run,
     "impact": impact.run,
-    "steady": steady.run,
+    "plan": plan.run,  # the longest last
 }
 
 

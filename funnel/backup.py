@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
-from psycopg import pq
 from sqlalchemy import Engine
 
 from funnel.store.backup import APART
@@ -143,6 +142,8 @@ def _plain_copy(source: Path, target: Path) -> None:
 
 def _run(engine: Engine, tool: str, *arguments: str) -> None:
     """One of PostgreSQL's own tools. It is told by its environment where to connect: everybody sees arguments."""
+    from psycopg import pq  # large, and needed by nobody else who has another database
+
     found = shutil.which(tool)
     if not found:
         raise BackupError(f"{tool} is missing: install PostgreSQL's client programs, of the server's version")

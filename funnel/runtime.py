@@ -15,7 +15,6 @@ from redis.exceptions import RedisError
 from funnel import bucket, content, keyfile
 from funnel.core.lesson import NOTICE_FIELDS, Source
 from funnel.doors import TIMEOUT_S, Doors
-from funnel.exchanges import Exchanges
 from funnel.flow.entrance import AnyDomain
 from funnel.flow.holding import Breaker
 from funnel.flow.tools import Tools
@@ -29,6 +28,7 @@ from funnel.settings import ROOT, Settings
 from funnel.store.db import open_engine
 
 if TYPE_CHECKING:
+    from funnel.exchanges import Exchanges
     from funnel.mail.erasing import Forgets
     from funnel.mail.suppressions import Suppressions
 
@@ -117,7 +117,7 @@ def assemble(settings: Settings) -> Runtime:
         marks=bucket.Marks(redis),
         breaker=Breaker(provider.name),
         may_mail=doors.may_mail,
-        exchanges=Exchanges() if settings.mx else AnyDomain(),
+        exchanges=_exchanges() if settings.mx else AnyDomain(),
     )
     return Runtime(settings, tools, provider, redis, doors)
 
@@ -135,6 +135,12 @@ def drafting(settings: Settings, root: Path) -> Tools:
         spoken_notices=spoken_service_mails(root),
         base_url=settings.base_url,
     )
+
+
+def _exchanges() -> "Exchanges":
+    from funnel.exchanges import Exchanges  # large, and not needed where mail stays on this machine
+
+    return Exchanges()
 
 
 def _keyring(settings: Settings) -> Keyring:

@@ -5,8 +5,9 @@ import logging
 from collections.abc import Iterable
 from email.parser import BytesHeaderParser
 from email.utils import parseaddr
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from python_http_client.exceptions import HTTPError
 
@@ -62,12 +63,18 @@ class SendGridRecipients:
     """
 
     def __init__(self, key: str, url: str) -> None:
-        from sendgrid import SendGridAPIClient  # slow to load, and seldom of use
+        self._key = key
+        self._url = url
+
+    @cached_property
+    def _client(self) -> Any:
+        from sendgrid import SendGridAPIClient  # slow to load, large, and seldom of use
 
         # At DEBUG the SDK's client logs the key, and the body of a request.
         logging.getLogger("python_http_client.client").disabled = True
-        self._client = SendGridAPIClient(api_key=key, host=url).client
-        self._client.timeout = LONGEST_S
+        client = SendGridAPIClient(api_key=self._key, host=self._url).client
+        client.timeout = LONGEST_S
+        return client
 
     def forget(self, address: str, messages: Iterable[str]) -> None:  # noqa: ARG002 -- all of a recipient's at once
         if not address:

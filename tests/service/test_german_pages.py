@@ -25,7 +25,7 @@ def visitor(request: pytest.FixtureRequest, browser: Browser, service: Service) 
 
 
 def look(visitor: Visitor, name: str) -> None:
-    assert visitor.page.evaluate("document.documentElement.lang") == "de"
+    assert visitor.page.locator("html").get_attribute("lang") == "de"  # waits for a page that is just loading
     assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
     assert visitor.page.evaluate(TOO_WIDE) == [], name
 

@@ -14,6 +14,9 @@ from funnel.flow.start import Started
 # Between the tries to record an answer; some five minutes in all.
 PAUSES_S = (0.1, 0.2, 0.5, 1.0, *(2.0,) * 150)
 
+# What comes in that time is done together: it shares its pages of the database and its commit.
+GATHER_S = 0.03
+
 log = structlog.get_logger()
 Told = Sequence[tuple[Started, Report]]
 
@@ -59,9 +62,11 @@ class Answers:
             self._recording.cancel()
 
     async def _record_all(self) -> None:
-        """Records every answer that is there, in one transaction; those that come meanwhile make the next one."""
+        """Records every answer that comes in a moment, in one transaction; those that come later make the next one."""
         try:
-            while answers := list(self._waiting):
+            while self._waiting:
+                await asyncio.sleep(GATHER_S)
+                answers = list(self._waiting)
                 try:
                     await self._record_these(answers)
                 except Exception:  # noqa: BLE001 -- one of them may be at fault: each for itself

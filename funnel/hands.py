@@ -12,12 +12,12 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import count
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from funnel.answers import Answers, Told, without_mails
+from funnel.answers import GATHER_S, Answers, Told, without_mails
 from funnel.core.delivery import Fate, Health, Kind, Report, State
 from funnel.flow.settle import give_back, renew, settle
 from funnel.flow.start import Broken, Started, start
@@ -39,6 +39,14 @@ log = structlog.get_logger()
 _T = TypeVar("_T")
 
 
+class _Asked(NamedTuple):
+    """A batch in the line. `done` ends with its sending; cancelled, it is passed over."""
+
+    batch_id: int
+    size: int
+    done: asyncio.Future[None]
+
+
 class Hands:
     """Starts, hands over and settles batches; `owner` is this worker's name on what it starts."""
 
@@ -57,7 +65,7 @@ class Hands:
         self._busy: set[asyncio.Task[None]] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: deque[_Asked] = deque()
 
     def write(self, work: Callable[[Runtime, int], _T], step: Step | None = None) -> Awaitable[_T]:
         """Runs work(runtime, now) on the one thread that writes; the clock is read when its turn comes."""
@@ -70,7 +78,7 @@ class Hands:
 
     async def send(self, ids: Sequence[int]) -> None:
         """Sends these batches as hands get free, for a while; what has not begun by then is hinted at again."""
-        asked = [self._ask(id_) for id_ in ids]
+        asked = [self._ask(id_, self.runtime.tools.batch_size).done for id_ in ids]
         if asked:
             await asyncio.wait(asked, timeout=LONGEST_S)
         for each in asked:
@@ -78,10 +86,10 @@ class Hands:
 
     async def begin(self, found: Sequence[Record]) -> None:
         """Begins to send these batches, and does not wait for them."""
-        there = self._flights.keys() | {id_ for id_, asked in self._waiting if not asked.cancelled()}
+        there = self._flights.keys() | {each.batch_id for each in self._waiting if not each.done.cancelled()}
         for row in found:
             if row.id not in there:
-                self._ask(row.id)
+                self._ask(row.id, row.size)
 
     async def catch_up(self) -> None:
         """Renews what could not be renewed in time. To be called before anybody here judges leases."""
@@ -92,7 +100,7 @@ class Hands:
         """Waits for what is in flight, and a while until it is recorded; then lets go of everything. For good."""
         self._resting = True
         while self._waiting:
-            _end(self._waiting.popleft()[1])
+            _end(self._waiting.popleft().done)
         if self._starting:
             await asyncio.wait({self._starting})
         await asyncio.to_thread(self._handing.shutdown)
@@ -113,13 +121,13 @@ class Hands:
         for task in self._busy:
             task.cancel()
 
-    def _ask(self, batch_id: int) -> asyncio.Future[None]:
-        """Puts a batch in the line. The future ends with its sending; cancelled, it is passed over."""
-        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _ask(self, batch_id: int, size: int) -> "_Asked":
+        """Puts a batch in the line."""
+        asked = _Asked(batch_id, size, asyncio.get_running_loop().create_future())
         if self._resting:
-            _end(asked)
+            _end(asked.done)
             return asked
-        self._waiting.append((batch_id, asked))
+        self._waiting.append(asked)
         if self._starting is None or self._starting.done():
             self._starting = self._keep(self._send())
         return asked
@@ -128,14 +136,18 @@ class Hands:
         """Starts what waits, as many together as there are free hands; while they start, others get free."""
         while self._waiting:
             await self._keep_few_open()
-            asked = await self._take_hands()
-            started = await self._start(list(asked)) if asked else []
-            for _ in range(len(asked) - len(started)):
-                self._free.release()
-            for each in started:
-                self._keep(self._carry(each, asked.pop(each.batch.id)))
-            for nothing in asked.values():
-                _end(nothing)
+            if asked := await self._take_hands():
+                await self._begin(asked)
+
+    async def _begin(self, asked: dict[int, asyncio.Future[None]]) -> None:
+        """Starts these batches and lets them go; in a call of its own, so that nothing keeps their mails."""
+        started = await self._start(list(asked))
+        for _ in range(len(asked) - len(started)):
+            self._free.release()
+        for each in started:
+            self._keep(self._carry(each, asked.pop(each.batch.id)))
+        for nothing in asked.values():
+            _end(nothing)
 
     async def _keep_few_open(self) -> None:
         """While answers cannot be recorded, nothing is added to them: what is kept is bounded."""
@@ -144,22 +156,25 @@ class Hands:
             await self._answers.idle(1)
 
     async def _take_hands(self) -> dict[int, asyncio.Future[None]]:
-        """Takes a hand for the next batch in the line, and for as many more as are free at this moment."""
+        """Takes a hand for the next batch in the line, and for as many more as are free in a moment."""
         found: dict[int, asyncio.Future[None]] = {}
-        most = max(RECIPIENTS_AT_ONCE // self.runtime.tools.batch_size, 1)
-        while self._waiting and len(found) < most and not (found and self._free.locked()):
-            batch_id, asked = self._waiting.popleft()
+        room = RECIPIENTS_AT_ONCE
+        while self._waiting and not (found and (self._free.locked() or self._waiting[0].size > room)):
+            batch_id, size, asked = self._waiting.popleft()
             if asked.cancelled():
                 continue
             if batch_id in found or batch_id in self._flights:
                 _end(asked)
                 continue
             await self._free.acquire()
+            if not found and self._waiting and self._free.locked():
+                await asyncio.sleep(GATHER_S)
             if self._resting:  # told to stop while it waited for a hand
                 self._free.release()
                 _end(asked)
                 continue
             found[batch_id] = asked
+            room -= size
         return found
 
     async def _start(self, part: list[int]) -> list[Started]:
@@ -189,7 +204,7 @@ class Hands:
             report = Report(Fate(State.UNKNOWN, "fault"), health=Health.FAILING)
         finally:
             self._free.release()
-        self._flights[started.batch.id] = without_mails(started)
+        self._flights[started.batch.id] = started = without_mails(started)
         await self._answers.add(started, report)
         _end(asked)
 

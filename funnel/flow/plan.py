@@ -1,9 +1,11 @@
 """Plan: what is due becomes batches. All waiting happens before a batch is started."""
 
 import secrets
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -25,7 +27,7 @@ from funnel.store.tables import Record
 ROWS_AT_ONCE = 20_000
 OPEN_AT_MOST = 60_000
 NOTICES_AT_ONCE = 1_000
-Lessons = Mapping[int, tuple[str, str]]  # lesson number → (funnel, key)
+_K = TypeVar("_K")
 _T = TypeVar("_T")
 
 
@@ -61,11 +63,8 @@ def plan_lessons(tools: Tools, now_ms: int, most: int = ROWS_AT_ONCE, stopped: S
         return Planned()
     with writing(tools.engine) as connection:
         watch.forecast(connection, now_ms)
-        rows = enrollments.take_due(connection, now_ms, granted, stopped)
-        lessons = revisions.lessons(connection)
-        planned = {}
-        for name, due in _by_funnel(rows, lessons).items():
-            planned[name] = _plan_funnel(connection, tools, name, lessons, due, now_ms)
+        crowds = _take(connection, tools, now_ms, granted, stopped)
+        planned = {name: _plan_funnel(connection, tools, name, crowd, now_ms) for name, crowd in crowds.items()}
         held = watch.volume(connection, planned, now_ms, real_time=tools.real_time)
     count = sum(planned.values())
     tools.pace.give_back(granted - count)
@@ -74,57 +73,71 @@ def plan_lessons(tools: Tools, now_ms: int, most: int = ROWS_AT_ONCE, stopped: S
 
 _READER = ("subscriber_id", "lesson_id", "enrollment_id", "turn", "due_ms")  # a due row begins with these
 _alike = itemgetter(1, 5, 6, 7, 8)  # … and ends with the pattern, the secondary one, the pace and the locale
-_Groups = dict[tuple[int, str], list[Record]]
+_Columns = dict[str, "array[int]"]  # thousands of readers, by column: eight bytes for each number
 
 
-def _plan_funnel(
-    connection: Connection, tools: Tools, name: str, lessons: Lessons, due: Sequence[Record], now_ms: int
-) -> int:
+@dataclass(frozen=True)
+class _Crowd:
+    """Whoever is due in a funnel: (lesson number, segment) → columns of `_READER`; and the rows of those whose lesson
+    is not in their sequence any more.
+    """
+
+    groups: dict[tuple[int, str], _Columns]
+    gone: list[Record]
+
+
+def _take(connection: Connection, tools: Tools, now_ms: int, most: int, stopped: Sequence[int]) -> dict[str, _Crowd]:
+    """Funnel → whoever is due in it, and is not any more in the due table."""
+    lessons, published = revisions.lessons(connection), tools.current(connection)
+    crowds: dict[str, _Crowd] = defaultdict(lambda: _Crowd({}, []))
+
+    def see(rows: Sequence[Record]) -> None:
+        for alike, part in _by(_alike, rows).items():
+            name, key = lessons[alike[0]]
+            _add(crowds[name], published[name][1], key, alike, part)
+
+    enrollments.take_due(connection, now_ms, most, stopped, see)
+    return crowds
+
+
+def _add(crowd: _Crowd, funnel: Funnel, key: str, alike: tuple[Any, ...], rows: list[Record]) -> None:
+    """Adds readers who share lesson number, pattern, secondary pattern, pace and locale."""
+    lesson_id, pattern, secondary, pace, locale = alike
+    found = funnel.read_in(locale).lesson(key)
+    if not found or found[0].key != pattern:
+        crowd.gone.extend(rows)
+        return
+    name = segment(found[1].source, {"secondary": secondary or "", "pace": pace})
+    columns = crowd.groups.setdefault((lesson_id, name), _empty(*_READER))
+    for column, values in zip(columns.values(), zip(*rows, strict=True), strict=False):
+        column.extend(values)
+
+
+def _plan_funnel(connection: Connection, tools: Tools, name: str, crowd: _Crowd, now_ms: int) -> int:
     """Batches for those whose lesson still stands in their sequence; the others go on to what comes next."""
-    revision_id, funnel = tools.current(connection)[name]
-    groups, gone = _group(funnel, lessons, due)
+    revision_id, _ = tools.current(connection)[name]
     shared = {"kind": Kind.LESSON, "funnel": name, "revision_id": revision_id, "planned_ms": now_ms}
-    columns = _add_batches(connection, shared, groups, tools.batch_size)
+    columns = _add_batches(connection, shared, crowd, tools.batch_size)
     deliveries.add(connection, columns)
-    go_on(connection, tools, name, gone, now_ms)
+    go_on(connection, tools, name, crowd.gone, now_ms)
     return len(columns["batch_id"])
 
 
-def _group(funnel: Funnel, lessons: Lessons, due: Sequence[Record]) -> tuple[_Groups, list[Record]]:
-    """(lesson number, segment) → due rows, in order; and those whose lesson is not in their sequence any more."""
-    groups: _Groups = {}
-    known: dict[tuple[Any, ...], list[Record]] = {}
-    gone: list[Record] = []
-    for row in due:
-        alike = _alike(row)
-        if alike not in known:
-            lesson_id, pattern, secondary, pace, locale = alike
-            found = funnel.read_in(locale).lesson(lessons[lesson_id][1])
-            if found and found[0].key == pattern:
-                name = segment(found[1].source, {"secondary": secondary or "", "pace": pace})
-                known[alike] = groups.setdefault((lesson_id, name), [])
-            else:
-                known[alike] = gone
-        known[alike].append(row)
-    return groups, gone
-
-
-def _add_batches(connection: Connection, shared: Mapping[str, Any], groups: _Groups, size: int) -> dict[str, list[int]]:
+def _add_batches(connection: Connection, shared: Mapping[str, Any], crowd: _Crowd, size: int) -> _Columns:
     """Adds the batches, of up to `size` readers each. Returns their deliveries by column."""
-    columns: dict[str, list[int]] = {name: [] for name in (*_READER, "batch_id", "position")}
-    cut = [
-        ({"uid": secrets.token_hex(16), "lesson_id": lesson_id, "segment": name}, part)
-        for (lesson_id, name), readers in groups.items()
-        for part in _chunks(readers, size)
+    columns = _empty(*_READER, "batch_id", "position")
+    rows: list[dict[str, Any]] = [
+        {"uid": secrets.token_hex(16), "lesson_id": lesson_id, "segment": name, "size": len(part), "due_ms": min(part)}
+        for (lesson_id, name), readers in crowd.groups.items()
+        for part in _chunks(readers["due_ms"], size)
     ]
-    # A batch's earliest due time is its first reader's: they come in order.
-    rows = [{**shared, **own, "size": len(part), "due_ms": part[0].due_ms} for own, part in cut]
-    ids = batches.add(connection, rows) if rows else {}
-    for own, part in cut:
-        columns["batch_id"] += [ids[str(own["uid"])]] * len(part)
-        columns["position"] += range(len(part))
-        for name, values in zip(_READER, zip(*part, strict=True), strict=False):
+    ids = batches.add(connection, [{**shared, **own} for own in rows]) if rows else {}
+    for readers in crowd.groups.values():
+        for name, values in readers.items():
             columns[name] += values
+    for own in rows:
+        columns["batch_id"].extend(repeat(ids[own["uid"]], own["size"]))
+        columns["position"].extend(range(own["size"]))
     return columns
 
 
@@ -186,10 +199,14 @@ def _add_notice_batches(
                 signups.plan_notice(connection, notice_id, batch_id, position)
 
 
-def _by_funnel(rows: Sequence[Record], lessons: Lessons) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = {}
+def _empty(*names: str) -> _Columns:
+    return {name: array("q") for name in names}
+
+
+def _by(key: Callable[[Record], _K], rows: Iterable[Record]) -> dict[_K, list[Record]]:
+    found: dict[_K, list[Record]] = {}
     for row in rows:
-        found.setdefault(lessons[row.lesson_id][0], []).append(row)
+        found.setdefault(key(row), []).append(row)
     return found
 
 

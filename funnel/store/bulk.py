@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
@@ -20,6 +21,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import InternalTraversal
 
+ROWS_AT_ONCE = 2_000  # that are held as rows, where they come by column
 _ARRAYS = ((SmallInteger, "smallint[]"), (BigInteger, "bigint[]"), (Integer, "integer[]"), (LargeBinary, "bytea[]"))
 
 
@@ -80,7 +82,9 @@ def run_many(
     if not all(columns.values()):
         return 0
     if table is None:
-        return connection.exec_driver_sql(statement, list(zip(*columns.values(), strict=True))).rowcount
+        rows = zip(*columns.values(), strict=True)
+        parts = iter(lambda: list(islice(rows, ROWS_AT_ONCE)), [])
+        return sum(connection.exec_driver_sql(statement, part).rowcount for part in parts)
     arrays = ", ".join(f"%s::{_array(table, name)}" for name in columns)
     given = f"WITH given ({', '.join(columns)}) AS MATERIALIZED (SELECT * FROM unnest({arrays})) "  # noqa: S608 -- our own names
     values = tuple(

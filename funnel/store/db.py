@@ -1,5 +1,7 @@
 """Engines and transactions for SQLite and PostgreSQL."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ from sqlalchemy.engine import make_url
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 10_000
+LOOK_S = 0.001
 CACHE_KIB = 4_096  # a planning of 20,000 writes that much; SQLite's own 2 MB would be written out half-way
 # Rows are read where the system keeps the file: a system call and a copy less for each of a start's scattered pages.
 MAPPED_BYTES = 0x7FFF0000  # the most that SQLite maps
@@ -171,4 +174,25 @@ def _prepare_sqlite(raw: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'DEFERRED')}")
+    if connection.get_execution_options().get("begin") == "IMMEDIATE":
+        _take_write_lock(connection.connection.driver_connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _take_write_lock(raw: Any) -> None:
+    """Looks for it every millisecond. SQLite itself would sleep for up to a tenth of a second while it is long free."""
+    end_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end_s:
+                    raise
+                time.sleep(LOOK_S)
+            else:
+                return
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")

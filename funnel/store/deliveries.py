@@ -21,7 +21,7 @@ from funnel.store.tables import (
     subscriber_key,
     suppression,
 )
-from funnel.store.upsert import dialect_insert
+from funnel.store.upsert import insert_ignoring
 
 
 def add(connection: Connection, columns: Mapping[str, Sequence[int]]) -> None:
@@ -98,8 +98,8 @@ def enter(connection: Connection, batch_ids: Collection[int]) -> int:
     given = given.where(among(connection, delivery.c.batch_id, batch_ids), delivery.c.state.is_(None))
     # In the ledger's order: it is walked through once, page after page.
     given = given.order_by(delivery.c.lesson_id, delivery.c.subscriber_id)
-    entering = dialect_insert(connection, ledger).from_select(["lesson_id", "subscriber_id", "delivery_id"], given)
-    entered = connection.execute(entering.on_conflict_do_nothing(), execution_options={"preserve_rowcount": True})
+    entering = insert_ignoring(connection, ledger).from_select(["lesson_id", "subscriber_id", "delivery_id"], given)
+    entered = connection.execute(entering, execution_options={"preserve_rowcount": True})
     return entered.rowcount
 
 

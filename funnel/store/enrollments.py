@@ -1,7 +1,7 @@
 """Enrollments and the due table: who is where in which course."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, and_, select, text
@@ -18,7 +18,7 @@ from funnel.store.tables import (
     moved,
     publication,
     reached,
-    records,
+    records_in_parts,
     slot,
     subscriber,
 )
@@ -47,23 +47,22 @@ _DELETE_SQLITE = text("""
     DELETE FROM due WHERE due_ms <= :due_ms AND (due_ms, enrollment_id, turn) <= (:due_ms, :enrollment_id, :turn)
     AND lesson_id NOT IN (SELECT value FROM json_each(:without))
 """)
-_LAST = 2**62  # greater than any id
 # What a due row copies of its enrollment, as it is at that moment.
 _COPIED = ("turn", "subscriber_id", "pattern", "secondary", "pace", "locale")
 _COLUMNS = ("due_ms", "lesson_id", "enrollment_id", *_COPIED)
-_ADD = f"INSERT INTO due ({', '.join(_COLUMNS)})"
+_INTO_DUE = f"INTO due ({', '.join(_COLUMNS)})"
 _COPY = ", ".join(f"enrollment.{name}" for name in ("id", *_COPIED))
 # A course that was changed meanwhile has a due row of its own; who has had the lesson is left to the caller.
 _STILL_THERE = "enrollment.turn = {turn} AND enrollment.state = 'active'"
 _NOT_HAD = """NOT EXISTS (
     SELECT 1 FROM ledger WHERE ledger.subscriber_id = enrollment.subscriber_id AND ledger.lesson_id = {lesson})"""
+# OR IGNORE, which for these rows means ON CONFLICT DO NOTHING, and spares SQLite a journal of every statement.
 _NEXT_SQLITE = f"""
-    {_ADD} SELECT ?2, ?3, {_COPY} FROM enrollment
+    INSERT OR IGNORE {_INTO_DUE} SELECT ?2, ?3, {_COPY} FROM enrollment
     WHERE enrollment.id = ?1 AND {_STILL_THERE.format(turn="?4")} AND {_NOT_HAD.format(lesson="?3")}
-    ON CONFLICT DO NOTHING
 """  # noqa: S608 -- constant
 _NEXT_POSTGRESQL = f"""
-    {_ADD} SELECT given.due_ms, given.lesson_id, {_COPY}
+    INSERT {_INTO_DUE} SELECT given.due_ms, given.lesson_id, {_COPY}
     FROM given JOIN enrollment ON enrollment.id = given.enrollment_id AND {_STILL_THERE.format(turn="given.turn")}
     WHERE {_NOT_HAD.format(lesson="given.lesson_id")} ON CONFLICT DO NOTHING
 """  # noqa: S608 -- constant
@@ -218,22 +217,32 @@ def any_due(connection: Connection, now_ms: int, without: Collection[int] = ()) 
     return connection.scalar(found.limit(1)) is not None
 
 
-def take_due(connection: Connection, now_ms: int, limit: int, without: Collection[int] = ()) -> Sequence[Record]:
-    """Removes up to `limit` rows that are due, but for the lessons `without`, and returns them.
+def take_due(
+    connection: Connection,
+    now_ms: int,
+    limit: int,
+    without: Collection[int],
+    see: Callable[[Sequence[Record]], None],
+) -> None:
+    """Removes up to `limit` rows that are due, but for the lessons `without`; shows them to `see`, some at a time.
 
     Rows of (subscriber_id, lesson_id, enrollment_id, turn, due_ms, pattern, secondary, pace, locale), by due_ms. Two
     planners never take the same row. Rows of an old turn are among them: start refuses those.
     """
     if connection.dialect.name == "postgresql":
         asked = {"now_ms": now_ms, "limit": limit, "without": list(without)}
-        return records(connection.execute(_TAKE_POSTGRESQL, asked))
+        for rows in records_in_parts(connection.execute(_TAKE_POSTGRESQL, asked)):
+            see(rows)
+        return
     kept = json.dumps(list(without))
-    rows = records(connection.execute(_TAKE_SQLITE, {"now_ms": now_ms, "limit": limit, "without": kept}))
-    last = rows[-1] if len(rows) == limit else None
-    end = (last.due_ms, last.enrollment_id, last.turn) if last else (now_ms, _LAST, _LAST)
-    gone = {"due_ms": end[0], "enrollment_id": end[1], "turn": end[2], "without": kept}
-    connection.execute(_DELETE_SQLITE, gone)
-    return rows
+    asked = {"now_ms": now_ms, "limit": limit, "without": kept}
+    last = None
+    for rows in records_in_parts(connection.execute(_TAKE_SQLITE, asked)):
+        see(rows)
+        last = rows[-1]
+    if last:
+        gone = {"due_ms": last.due_ms, "enrollment_id": last.enrollment_id, "turn": last.turn, "without": kept}
+        connection.execute(_DELETE_SQLITE, gone)
 
 
 def entered(

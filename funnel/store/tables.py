@@ -18,11 +18,11 @@ from funnel.store.course_tables import reached, slot
 from funnel.store.edit_tables import late, moved, publication
 from funnel.store.key_tables import key_version, subscriber_key
 from funnel.store.rights_tables import erasure, request, tombstone
-from funnel.store.schema import COUNTED, Id, Record, metadata, partial, records
+from funnel.store.schema import COUNTED, Id, Record, metadata, partial, records, records_in_parts
 
 # Everybody's: whoever reads a table reads its records.
 __all__ = ["Record", "current_revision", "erasure", "key_version", "late", "lesson", "metadata", "moved", "publication"]
-__all__ += ["reached", "records", "request", "revision", "slot", "subscriber_key", "tombstone"]
+__all__ += ["reached", "records", "records_in_parts", "request", "revision", "slot", "subscriber_key", "tombstone"]
 
 wording = Table(
     "wording",

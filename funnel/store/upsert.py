@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Insert, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -15,3 +15,10 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[
     """Inserts the rows whose unique keys are not there yet."""
     if rows:
         connection.execute(dialect_insert(connection, table).on_conflict_do_nothing(), list(rows))
+
+
+def insert_ignoring(connection: Connection, table: Table) -> Insert:
+    """An INSERT that leaves out rows whose unique keys are there; it spares SQLite a journal of its own."""
+    if connection.dialect.name == "sqlite":
+        return table.insert().prefix_with("OR IGNORE")
+    return postgresql.insert(table).on_conflict_do_nothing()

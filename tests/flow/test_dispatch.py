@@ -77,8 +77,10 @@ def test_planners_side_by_side_never_take_the_same_row(world: World) -> None:
         enrollments.add_due(connection, [(one, one.id % 7, 1) for one in entered if one])
 
     def take(_: int) -> list[int]:
+        found: list[int] = []
         with writing(world.tools.engine) as connection:
-            return [row.enrollment_id for row in enrollments.take_due(connection, 10, 100)]
+            enrollments.take_due(connection, 10, 100, (), lambda rows: found.extend(row.enrollment_id for row in rows))
+        return found
 
     with ThreadPoolExecutor(4) as pool:
         taken = [id_ for part in pool.map(take, range(12)) for id_ in part]

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_co
 
 from funnel.core.delivery import NEVER_SENT, State
 from funnel.store.bulk import add_many, among
+from funnel.store.db import BINARY
 from funnel.store.tables import (
     Record,
     batch,
@@ -53,7 +54,7 @@ def readers(connection: Connection, batch_ids: Collection[int]) -> Sequence[Reco
     )
     found = select(*columns).select_from(joined).where(among(connection, delivery.c.batch_id, batch_ids))
     found = found.where(delivery.c.state.is_(None)).order_by(delivery.c.batch_id, delivery.c.position)
-    return records(connection.execute(found))
+    return records(connection.execute(found, execution_options=BINARY))
 
 
 def of_batch(connection: Connection, batch_id: int) -> Sequence[Record]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, select, text
 
 from funnel.core.consent import Enrolled
 from funnel.store.bulk import among, run_many
-from funnel.store.db import exclude_starts
+from funnel.store.db import BINARY, exclude_starts
 from funnel.store.tables import (
     Record,
     delivery,
@@ -231,7 +231,7 @@ def take_due(
     """
     if connection.dialect.name == "postgresql":
         asked = {"now_ms": now_ms, "limit": limit, "without": list(without)}
-        for rows in records_in_parts(connection.execute(_TAKE_POSTGRESQL, asked)):
+        for rows in records_in_parts(connection.execute(_TAKE_POSTGRESQL, asked, execution_options=BINARY)):
             see(rows)
         return
     kept = json.dumps(list(without))

@@ -13,7 +13,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from funnel import bucket, content, keyfile
-from funnel.core.lesson import NOTICE_FIELDS, Source
+from funnel.core.lesson import NOTICE_FIELDS, READY_FIELDS, Source
+from funnel.core.notice import READY
 from funnel.doors import TIMEOUT_S, Doors
 from funnel.flow.entrance import AnyDomain
 from funnel.flow.holding import Breaker
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from funnel.mail.suppressions import Suppressions
 
 _Name = TypeVar("_Name")
-NOTICES = ("confirm", "already", "rights", "address")
+NOTICES = ("confirm", "already", "rights", "address", READY)
 LAST_TICK = "funnel:last-tick"  # the key in Redis under which the worker says that it lives
 _ARENAS = -8  # M_ARENA_MAX of <malloc.h>
 NUDGE = "funnel:nudge"  # the channel in Redis on which the web process says that somebody is waiting
@@ -162,14 +163,14 @@ def provider_of(settings: Settings) -> Provider:
 
 def service_mails(root: Path) -> dict[str, Source]:
     """The service mails by kind, from `root` or else our own. Raises ContentError with every problem of all of them."""
-    return _mails({kind: (_place(root, kind), f"emails/service/{kind}.md") for kind in NOTICES})
+    return _mails({kind: (kind, _place(root, kind), f"emails/service/{kind}.md") for kind in NOTICES})
 
 
 def spoken_service_mails(root: Path) -> dict[tuple[str, str], Source]:
     """Their translations by kind and language. Whoever writes an own mail writes its translations, too."""
     return _mails(
         {
-            (kind, path.suffixes[0].removeprefix(".")): (_place(root, kind), f"emails/service/{path.name}")
+            (kind, path.suffixes[0].removeprefix(".")): (kind, _place(root, kind), f"emails/service/{path.name}")
             for kind in NOTICES
             for path in sorted((_place(root, kind) / "emails/service").glob(f"{kind}.*.md"))
         }
@@ -180,11 +181,12 @@ def _place(root: Path, kind: str) -> Path:
     return root if (root / f"emails/service/{kind}.md").is_file() else ROOT
 
 
-def _mails(wanted: Mapping[_Name, tuple[Path, str]]) -> dict[_Name, Source]:
+def _mails(wanted: Mapping[_Name, tuple[str, Path, str]]) -> dict[_Name, Source]:
     found, problems = {}, []
-    for name, (place, path) in wanted.items():
+    for name, (kind, place, path) in wanted.items():
+        fields = READY_FIELDS if kind == READY else NOTICE_FIELDS
         try:
-            found[name] = content.parse_mail(path, {path: (place / path).read_bytes()}, NOTICE_FIELDS)
+            found[name] = content.parse_mail(path, {path: (place / path).read_bytes()}, fields)
         except content.ContentError as error:
             problems += error.problems
     if problems:

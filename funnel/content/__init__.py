@@ -144,7 +144,7 @@ def _read_funnel(texts: Texts, name: str) -> Funnel | None:
         privacy=privacy,
         support=_support(support),
         snippets=snippets,
-        unknown=head.sending.unknown,
+        **head.sending.model_dump(),
         schedule=Schedule(**schedule.model_dump()),
     )
     return _with_translations(texts, funnel, translations)

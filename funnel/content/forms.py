@@ -43,6 +43,7 @@ class SenderForm(Form):
 
 class SendingForm(Form):
     unknown: Literal["hold", "resend"] = "hold"
+    link_only: bool = Field(default=False, description="Every mail holds only a link; the lesson waits on its page.")
 
 
 class ScheduleForm(Form):

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 EDUCATOR_FIELDS = frozenset(f"educator_{part}" for part in ("name", "credentials", "offer", "price", "touch", "url"))
 LESSON_FIELDS = frozenset({"first_name", "choose_url", "quiz_url", "support_url"})
 NOTICE_FIELDS = frozenset({"first_name", "confirm_url", "data_url", "support_url", "title"})
+READY_FIELDS = frozenset({"first_name", "read_url", "support_url", "title"})
 PERSONAL_FIELDS = frozenset({"first_name"})
 TRAITS = ("secondary", "pace")
+LINK_ONLY = ("mail", "link")  # the part of a segment's name that says so
 
 _FIELD = re.compile(r"\{\{\s*([a-z_]+)\s*(?:\|\s*([^{}|]*?)\s*)?\}\}")
 _OPEN = re.compile(r":::[ \t]+([a-z-]+)(?:[ \t]+([A-Za-z0-9-]+))?[ \t]*")
@@ -171,17 +173,25 @@ def visible(blocks: tuple[Block, ...], traits: Mapping[str, str], educator: bool
     ]
 
 
-def segment(source: Source, traits: Mapping[str, str]) -> str:
+def segment(source: Source, traits: Mapping[str, str], *, link_only: bool = False) -> str:
     """The name of the segment that a reader with `traits` belongs to, over the traits that this mail reads.
 
-    A value that no block asks for falls into the segment of those who have none. A translation is a segment of its own.
+    A value that no block asks for falls into the segment of those who have none. A translation is a segment of its own,
+    and so are those who get a link in place of the lesson; the page that it opens shows what the other traits ask for.
     """
     asked = {(block.kind, block.argument) for block in source.blocks if block.kind in TRAITS}
     shown = sorted((kind, value) for kind, value in asked if traits.get(kind) == value)
     spoken = [("locale", source.locale)] if source.locale else []
-    return ",".join(f"{kind}={value}" for kind, value in spoken + shown)
+    held = [LINK_ONLY] if link_only else []
+    return ",".join(f"{kind}={value}" for kind, value in spoken + held + shown)
 
 
 def segment_traits(name: str) -> dict[str, str]:
     """The traits that a segment's name stands for: the inverse of `segment`."""
     return {trait: value for trait, _, value in (part.partition("=") for part in name.split(",")) if value}
+
+
+def is_link_only(name: str) -> bool:
+    """Whether this segment's readers get a link in place of the lesson."""
+    kind, value = LINK_ONLY
+    return segment_traits(name).get(kind) == value

@@ -15,7 +15,6 @@ from functools import lru_cache
 NAME_BYTES = 6
 MAC_BYTES = 18  # with the name 24 bytes: 32 characters, without padding
 CONFIRM_BYTES = 16
-LESSON_LINKS_LAST_MS = 365 * 24 * 3_600_000  # those that stop the notes last for good
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 

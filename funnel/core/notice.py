@@ -1,10 +1,11 @@
-"""Service mails: what the link of each is for, and how long it opens that."""
+"""Service mails: what the link of each is for, and how long it opens that; and what else is written as they are."""
 
 from typing import NamedTuple
 
 from funnel.core.links import Use
 
 CONFIRM, RIGHTS, ADDRESS = "confirm", "rights", "address"
+READY = "ready"  # what stands in place of a lesson for whoever gets a link only: a lesson's mail, so no errand
 HOUR_MS = 3_600_000
 
 

@@ -21,6 +21,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "pending": Rule(7, 4, "sign-ups that were never confirmed, and whoever confirmed none"),
         "pattern": Rule(90, 1, "the result and the list of notes, after a course has ended"),
+        "links": Rule(365, 30, "links in lessons work so long; those that stop the notes do for good"),
         "events": Rule(30, 4, "what the provider told of mails"),
         "tokens": Rule(7, 0, "links of service mails, after they have run out"),
         "mails": Rule(30, 2, "that service mails were asked for and sent, requests for one's data among them"),

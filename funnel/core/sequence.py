@@ -187,6 +187,8 @@ class Funnel:
     `wordings` maps a consent's purpose to the exact text a reader agrees to. `unknown` is what becomes of mail of which
     nobody can ever tell whether it was sent: "hold" it for a person, or "resend" it once.
 
+    With `link_only`, mails hold a link and the lesson waits on its page, whatever its reader has chosen.
+
     `locale` is the language of its texts. `translations` holds the same funnel in its other languages; of such a one,
     `untranslated` names the parts that are still in the main language.
     """
@@ -210,6 +212,7 @@ class Funnel:
     support: Support
     snippets: Mapping[str, str]
     unknown: str = "hold"
+    link_only: bool = False
     schedule: Schedule = field(default_factory=Schedule)
     translations: Mapping[str, "Funnel"] = field(default_factory=dict)
     untranslated: frozenset[str] = frozenset()

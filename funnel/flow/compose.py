@@ -5,9 +5,9 @@ from typing import Any
 
 from funnel.core import links
 from funnel.core.delivery import Kind
-from funnel.core.lesson import segment_traits
+from funnel.core.lesson import is_link_only, segment_traits
 from funnel.core.links import Use
-from funnel.core.notice import ERRANDS
+from funnel.core.notice import ERRANDS, READY
 from funnel.core.sequence import Funnel
 from funnel.flow.people import Person
 from funnel.flow.tools import Tools
@@ -19,7 +19,10 @@ OWN_LINKS = {"read_url": Use.READ, "unsubscribe_url": Use.UNSUBSCRIBE, "choose_u
 
 
 def lesson(tools: Tools, funnel: Funnel, revision_id: str, key: str, segment: str) -> Template:
-    """The mail of a lesson for a segment, compiled once."""
+    """The mail of a lesson for a segment, compiled once; of all lessons once where it is only a link."""
+    if is_link_only(segment):
+        locale = segment_traits(segment).get("locale", "")
+        return notice(tools, funnel, revision_id, tools.notice_segment(READY, locale))
     funnel = spoken(funnel, segment)
     found = funnel.lesson(key)
     assert found is not None, "a revision never changes: the lesson was there when the batch was planned"
@@ -40,13 +43,15 @@ def spoken(funnel: Funnel, segment: str) -> Funnel:
 
 
 def notice(tools: Tools, funnel: Funnel, revision_id: str, segment: str) -> Template:
-    """The service mail of a segment, such as "confirm" or "confirm,locale=de"."""
+    """The service mail of a segment, such as "confirm" or "confirm,locale=de"; or "ready", in place of a lesson."""
     funnel, kind = spoken(funnel, segment), segment.partition(",")[0]
     statics = {"title": funnel.title, "support_url": support_url(tools, funnel)}
 
     def compile_now() -> Template:
-        source = tools.notice(kind, funnel.locale)
-        return tools.layouts.compile(source, {}, statics, frame(tools, funnel, Kind.NOTICE))
+        known = frame(tools, funnel, Kind.LESSON if kind == READY else Kind.NOTICE)
+        return tools.layouts.compile(
+            tools.notice(kind, funnel.locale), {}, statics, {**known, "link_only": kind == READY}
+        )
 
     return tools.template(revision_id, f"notice {kind}", segment, compile_now)
 
@@ -114,6 +119,8 @@ def frame(tools: Tools, funnel: Funnel, kind: Kind) -> dict[str, Any]:
         "replies_locale": funnel.spoken("funnel"),
         "support_url": support_url(tools, funnel),
         "privacy_url": f"{tools.base_url}/{funnel.slug}/privacy",
+        "yours_url": f"{tools.base_url}/{funnel.slug}/data",
+        "link_only": False,
     }
 
 

@@ -22,12 +22,15 @@ from funnel.store.tables import Record
 
 @dataclass(frozen=True)
 class Wishes:
-    """How a reader wants to be known. None leaves a thing as it is; `paces` are enrollment → pace."""
+    """How a reader wants to be known. None leaves a thing as it is; `paces` are enrollment → pace. `link_only` asks for
+    mails that hold a link in place of the lesson.
+    """
 
     first_name: str
     zone: str | None
     locale: str | None
     paces: dict[int, str]
+    link_only: bool | None = None
 
 
 class Swap(StrEnum):
@@ -75,6 +78,8 @@ def _live_by(connection: Connection, reader: Record, wishes: Wishes) -> None:
         positions.set_zone(connection, reader.id, wishes.zone)
     if wishes.locale is not None:
         subscribers.set_locale(connection, reader.id, wishes.locale)
+    if wishes.link_only is not None:
+        positions.set_link_only(connection, reader.id, wishes.link_only)
 
 
 def _differing(connection: Connection, tools: Tools, reader: Record, wishes: Wishes) -> list[Record]:

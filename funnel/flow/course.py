@@ -35,7 +35,8 @@ def enroll(
     if running:
         end(connection, running.id, "another course", now_ms)
     again = funnel.schedule.on_reentry == AFTER_ALL_ONLY and _has_finished(connection, subscriber.id, funnel, pattern)
-    added = enrollments.add(connection, subscriber.id, funnel.name, pattern, secondary, now_ms, subscriber.locale)
+    known = subscriber.locale, subscriber.link_only
+    added = enrollments.add(connection, subscriber.id, funnel.name, pattern, secondary, now_ms, *known)
     if again:
         enrollments.set_states(connection, [added], Enrolled.ACTIVE, AFTER_ALL, now_ms)
     meet_others(connection, tools, subscriber.id, added, now_ms)

@@ -20,13 +20,16 @@ class Person(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asked for when signing up, sealed until confirmed. `pattern` is the result or the own choice."""
+    """What somebody asked for when signing up, sealed until confirmed. `pattern` is the result or the own choice;
+    `link_only` asks for mails that hold a link in place of the lesson.
+    """
 
     first_name: str
     pattern: str
     secondary: str | None
     zone: str
     locale: str
+    link_only: bool = False
 
 
 def seal_person(key: bytes, address_hash: bytes, person: Person) -> bytes:

@@ -72,7 +72,7 @@ def plan_lessons(tools: Tools, now_ms: int, most: int = ROWS_AT_ONCE, stopped: S
 
 
 _READER = ("subscriber_id", "lesson_id", "enrollment_id", "turn", "due_ms")  # a due row begins with these
-_alike = itemgetter(1, 5, 6, 7, 8)  # … and ends with the pattern, the secondary one, the pace and the locale
+_alike = itemgetter(1, 5, 6, 7, 8, 9)  # … and ends with what tells its readers apart
 _Columns = dict[str, "array[int]"]  # thousands of readers, by column: eight bytes for each number
 
 
@@ -101,13 +101,14 @@ def _take(connection: Connection, tools: Tools, now_ms: int, most: int, stopped:
 
 
 def _add(crowd: _Crowd, funnel: Funnel, key: str, alike: tuple[Any, ...], rows: list[Record]) -> None:
-    """Adds readers who share lesson number, pattern, secondary pattern, pace and locale."""
-    lesson_id, pattern, secondary, pace, locale = alike
+    """Adds readers who share lesson number, pattern, secondary pattern, pace, locale and what their mails hold."""
+    lesson_id, pattern, secondary, pace, locale, link_only = alike
     found = funnel.read_in(locale).lesson(key)
     if not found or found[0].key != pattern:
         crowd.gone.extend(rows)
         return
-    name = segment(found[1].source, {"secondary": secondary or "", "pace": pace})
+    traits = {"secondary": secondary or "", "pace": pace}
+    name = segment(found[1].source, traits, link_only=funnel.link_only or bool(link_only))
     columns = crowd.groups.setdefault((lesson_id, name), _empty(*_READER))
     for column, values in zip(columns.values(), zip(*rows, strict=True), strict=False):
         column.extend(values)

@@ -35,11 +35,11 @@ class LessonPage:
     blocks: list[Shown]
 
 
-def is_over(tools: Tools, delivery_id: int, now_ms: int) -> bool:
-    """Whether the time of a lesson's own links is up. A mail says nothing of it: the delivery knows when it was due."""
+def is_over(tools: Tools, delivery_id: int, lasts_ms: int, now_ms: int) -> bool:
+    """Whether a lesson's own links have lasted so long. The mail does not say: the delivery knows when it was due."""
     with reading(tools.engine) as connection:
         due_ms = deliveries.due_of(connection, delivery_id)
-    return bool(due_ms) and now_ms - due_ms > links.LESSON_LINKS_LAST_MS
+    return bool(due_ms) and now_ms - due_ms > lasts_ms
 
 
 def lesson_page(tools: Tools, delivery_id: int) -> LessonPage | None:

@@ -125,6 +125,7 @@ def _oldest(table: Table, moment: str) -> _Duty:
 DUTIES: Mapping[str, tuple[_Duty, ...]] = {
     "pending": (_Duty(_count_strangers, _clear_strangers), _Duty(_count_sign_ups, _clear_sign_ups)),
     "pattern": (_Duty(_count_courses, _clear_courses),),
+    "links": (),  # they are kept nowhere: whoever opens one is told
     "events": (_oldest(event, "received_ms"),),
     "tokens": (_Duty(_count_tokens, _clear_tokens),),
     "mails": (_oldest(notice, "created_ms"), _oldest(request, "created_ms")),

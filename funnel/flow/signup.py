@@ -12,7 +12,7 @@ from funnel.flow import admission, course, leaving, people
 from funnel.flow.people import Person, Request
 from funnel.flow.tools import Tools
 from funnel.keyring import Unreadable
-from funnel.store import revisions, signups, subscribers
+from funnel.store import positions, revisions, signups, subscribers
 from funnel.store.db import reading, writing
 from funnel.store.tables import Record
 
@@ -103,6 +103,8 @@ def confirm(tools: Tools, token: str, now_ms: int) -> Confirmable:
             subscribers.lift(connection, hashes, [against.reason])
         sealed = people.seal_person(key, reader.address_hash, Person(address, request.first_name))
         subscribers.activate(connection, reader.id, sealed, request.zone, request.locale, now_ms)
+        if request.link_only:  # a form that says nothing of it takes back nothing
+            positions.set_link_only(connection, reader.id, link_only=True)
         _record_confirmed(connection, tools, asked, now_ms)
         signups.replace_all(connection, reader.id, asked.funnel)
         active = subscribers.by_id(connection, reader.id)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from funnel.core.delivery import Kind
 from funnel.core.lesson import Source, fill, segment
+from funnel.core.notice import READY
 from funnel.core.sequence import Funnel
 from funnel.flow import compose
 from funnel.flow.tools import Tools
@@ -37,8 +38,9 @@ def lesson_template(
     found = funnel.lesson(key)
     if not found:
         raise LookupError("no such lesson")
-    source = found[1].source
-    return compose.lesson(tools, funnel, revision_id, key, segment(source, traits)), source.preview
+    name = segment(found[1].source, traits, link_only=funnel.link_only)
+    shown = tools.notice(READY, funnel.locale) if funnel.link_only else found[1].source
+    return compose.lesson(tools, funnel, revision_id, key, name), shown.preview
 
 
 def notice(tools: Tools, funnel: Funnel, revision_id: str, kind: str) -> Specimen:

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection
@@ -36,6 +37,7 @@ UNREADABLE = "unreadable"
 HAD = "received before"
 UNBUILT = Fate(State.PLANNED, "cannot be built", retry_ms=10 * 60_000)
 NOBODY_LEFT = {"reason": "nobody left to mail"}
+_apart = attrgetter("secondary", "pace", "locale", "link_only")  # what tells the readers of a lesson apart
 
 
 @dataclass(frozen=True)
@@ -119,18 +121,19 @@ def _in_their_segment(connection: Connection, tools: Tools, batch: Record, rows:
     """Who still belongs to the batch's segment. Whoever has changed since the lesson was scheduled is due again."""
     funnel, key = tools.funnel(connection, batch.revision_id), tools.lesson_key(connection, batch.lesson_id)
 
-    def belongs(secondary: str | None, pace: str, locale: str) -> bool:
+    def belongs(secondary: str | None, pace: str, locale: str, link_only: int) -> bool:
         found = funnel.read_in(locale).lesson(key)
         assert found is not None, "a revision never changes"
-        return segment(found[1].source, {"secondary": secondary or "", "pace": pace}) == str(batch.segment)
+        known = {"secondary": secondary or "", "pace": pace}
+        return segment(found[1].source, known, link_only=funnel.link_only or bool(link_only)) == str(batch.segment)
 
-    theirs = {traits: belongs(*traits) for traits in {(row.secondary, row.pace, row.locale) for row in rows}}
+    theirs = {traits: belongs(*traits) for traits in set(map(_apart, rows))}
     if all(theirs.values()):
         return rows
-    others = [row.id for row in rows if not theirs[row.secondary, row.pace, row.locale]]
+    others = [row.id for row in rows if not theirs[_apart(row)]]
     enrollments.restore_due(connection, others)
     deliveries.take_out(connection, batch.id, others)
-    return [row for row in rows if theirs[row.secondary, row.pace, row.locale]]
+    return [row for row in rows if theirs[_apart(row)]]
 
 
 def _not_had(connection: Connection, tools: Tools, batch: Record, rows: list[Record], now_ms: int) -> list[Record]:

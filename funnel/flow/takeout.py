@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from funnel.core.consent import Enrolled
-from funnel.core.lesson import fill, segment_traits
+from funnel.core.lesson import fill, is_link_only, segment_traits
 from funnel.core.sequence import Funnel
 from funnel.flow import people, rights
 from funnel.flow.tools import Tools
@@ -90,10 +90,16 @@ def _person(reader: Record, opened: _Opened) -> Data:
         "first_name": known.first_name if known else None,
         "time_zone": reader.zone,
         "language": reader.locale,
+        "mail": _held(reader.link_only),
         "standing": reader.state,
         "known_since": moment(reader.created_ms),
         "standing_since": moment(reader.changed_ms),
     }
+
+
+def _held(link_only: bool) -> str:
+    """What a mail holds: the note itself, or a link to it."""
+    return "link" if link_only else "note"
 
 
 def _consent(row: Record) -> Data:
@@ -106,7 +112,7 @@ def _sign_up(row: Record, opened: _Opened, funnels: Mapping[str, Funnel]) -> Dat
     wanted = None
     if asked:
         wanted = {"first_name": asked.first_name, "pattern": asked.pattern, "second_pattern": asked.secondary}
-        wanted |= {"time_zone": asked.zone, "language": asked.locale}
+        wanted |= {"time_zone": asked.zone, "language": asked.locale, "mail": _held(asked.link_only)}
     told = {"site": _site(row.funnel, funnels), "state": row.state, "at": moment(row.created_ms)}
     return {**told, "language": row.locale, "asked_for": wanted}
 
@@ -151,6 +157,7 @@ def _note(
         "site": _site(row.funnel, funnels),
         "note": row.lesson_key,
         "subject": _subject(connection, tools, row),
+        "mail": _held(is_link_only(row.batch_segment)) if row.batch_segment is not None else None,
         "due": moment(row.due_ms),
         "handed_over": moment(row.batch_started_ms),
         "settled": moment(row.batch_settled_ms),
@@ -162,7 +169,7 @@ def _note(
 
 
 def _subject(connection: Connection, tools: Tools, row: Record) -> str | None:
-    """The subject as it was sent, in the revision and the language of its batch."""
+    """The note's own subject, in the revision and the language of its batch."""
     if not row.lesson_key or not row.batch_revision_id:
         return None
     try:

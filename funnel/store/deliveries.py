@@ -34,8 +34,8 @@ def readers(connection: Connection, batch_ids: Collection[int]) -> Sequence[Reco
     """Everything a start must know of the deliveries without a fate of their own, by batch and position.
 
     Rows of (id, batch_id, position, turn, enrollment_id, subscriber_id, lesson_id), of the enrollment
-    (enrollment_state, current_turn, pattern, secondary, pace, locale), of the subscriber (subscriber_state, zone,
-    address_hash, sealed) and of the key (version, wrapped), which are NULL once erased.
+    (enrollment_state, current_turn, pattern, secondary, pace, locale, link_only), of the subscriber (subscriber_state,
+    zone, address_hash, sealed) and of the key (version, wrapped), which are NULL once erased.
     """
     joined = (
         delivery.join(enrollment, enrollment.c.id == delivery.c.enrollment_id)
@@ -47,7 +47,7 @@ def readers(connection: Connection, batch_ids: Collection[int]) -> Sequence[Reco
         *(delivery.c[name] for name in own),
         enrollment.c.state.label("enrollment_state"),
         enrollment.c.turn.label("current_turn"),
-        *(enrollment.c.pattern, enrollment.c.secondary, enrollment.c.pace, enrollment.c.locale),
+        *(enrollment.c[name] for name in ("pattern", "secondary", "pace", "locale", "link_only")),
         subscriber.c.state.label("subscriber_state"),
         *(subscriber.c.zone, subscriber.c.address_hash, subscriber.c.sealed),
         *(subscriber_key.c.version, subscriber_key.c.wrapped),

@@ -26,8 +26,8 @@ from funnel.store.upsert import insert_missing
 
 LIVE = (Enrolled.ACTIVE, Enrolled.PAUSED)
 
-_READ = ("subscriber_id", "lesson_id", "enrollment_id", "turn", "due_ms", "pattern", "secondary", "pace", "locale")
-_DUE = ", ".join(f"due.{name}" for name in _READ)
+_READER = ("subscriber_id", "lesson_id", "enrollment_id", "turn", "due_ms")
+_DUE = ", ".join(f"due.{name}" for name in (*_READER, "pattern", "secondary", "pace", "locale", "link_only"))
 _TAKE_POSTGRESQL = text(f"""
     WITH taken AS MATERIALIZED (
         SELECT due_ms, enrollment_id, turn FROM due WHERE due_ms <= :now_ms AND NOT lesson_id = ANY(:without)
@@ -48,7 +48,7 @@ _DELETE_SQLITE = text("""
     AND lesson_id NOT IN (SELECT value FROM json_each(:without))
 """)
 # What a due row copies of its enrollment, as it is at that moment.
-_COPIED = ("turn", "subscriber_id", "pattern", "secondary", "pace", "locale")
+_COPIED = ("turn", "subscriber_id", "pattern", "secondary", "pace", "locale", "link_only")
 _COLUMNS = ("due_ms", "lesson_id", "enrollment_id", *_COPIED)
 _INTO_DUE = f"INTO due ({', '.join(_COLUMNS)})"
 _COPY = ", ".join(f"enrollment.{name}" for name in ("id", *_COPIED))
@@ -82,6 +82,7 @@ def add(
     secondary: str | None,
     now_ms: int,
     locale: str = "",
+    link_only: int = 0,
 ) -> int:
     """A new active enrollment. A second live one in the same funnel is refused by the database."""
     row = {
@@ -95,6 +96,7 @@ def add(
         "created_ms": now_ms,
         "changed_ms": now_ms,
         "locale": locale,
+        "link_only": link_only,
     }
     return int(connection.scalars(enrollment.insert().values(row).returning(enrollment.c.id)).one())
 
@@ -226,8 +228,8 @@ def take_due(
 ) -> None:
     """Removes up to `limit` rows that are due, but for the lessons `without`; shows them to `see`, some at a time.
 
-    Rows of (subscriber_id, lesson_id, enrollment_id, turn, due_ms, pattern, secondary, pace, locale), by due_ms. Two
-    planners never take the same row. Rows of an old turn are among them: start refuses those.
+    Rows of (subscriber_id, lesson_id, enrollment_id, turn, due_ms, pattern, secondary, pace, locale, link_only), by
+    due_ms. Two planners never take the same row. Rows of an old turn are among them: start refuses those.
     """
     if connection.dialect.name == "postgresql":
         asked = {"now_ms": now_ms, "limit": limit, "without": list(without)}

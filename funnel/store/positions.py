@@ -87,5 +87,11 @@ def set_zone(connection: Connection, subscriber_id: int, zone: str) -> None:
     connection.execute(subscriber.update().where(subscriber.c.id == subscriber_id).values(zone=zone))
 
 
+def set_link_only(connection: Connection, subscriber_id: int, link_only: bool) -> None:
+    """Whether a reader's mails hold a link in place of the lesson. Due rows may lag behind: start compares."""
+    for table, key in ((subscriber, subscriber.c.id), (enrollment, enrollment.c.subscriber_id)):
+        connection.execute(table.update().where(key == subscriber_id).values(link_only=int(link_only)))
+
+
 def set_pace(connection: Connection, enrollment_id: int, pace: str) -> None:
     connection.execute(enrollment.update().where(enrollment.c.id == enrollment_id).values(pace=pace))

@@ -49,7 +49,7 @@ def add(
 
 def renew(connection: Connection, subscriber_id: int, sealed: bytes, key: tuple[int, bytes], now_ms: int) -> None:
     """Begins anew with somebody whose key was erased: nothing of before can be read."""
-    values = {"sealed": sealed, "state": Standing.PENDING, "changed_ms": now_ms}
+    values = {"sealed": sealed, "state": Standing.PENDING, "changed_ms": now_ms, "link_only": 0}
     connection.execute(subscriber.update().where(subscriber.c.id == subscriber_id).values(values))
     connection.execute(subscriber_key.insert().values(subscriber_id=subscriber_id, version=key[0], wrapped=key[1]))
 

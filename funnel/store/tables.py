@@ -31,6 +31,7 @@ wording = Table(
     Column("text", Text, nullable=False),
 )
 
+# `link_only` is 1 where a reader's mails hold a link to the lesson, not the lesson.
 subscriber = Table(
     "subscriber",
     metadata,
@@ -42,6 +43,7 @@ subscriber = Table(
     Column("locale", String(16), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
+    Column("link_only", SmallInteger, nullable=False, server_default="0"),
     partial("ix_subscriber_pending", "changed_ms", where="state = 'pending'"),
     **COUNTED,
 )
@@ -79,7 +81,8 @@ consent = Table(
     **COUNTED,
 )
 
-# `locale` is the language of the reader's lessons; empty, or one that the funnel has not, is its main language.
+# `locale` is the language of the reader's lessons; empty, or one that the funnel has not, is its main language. It and
+# `link_only` are copies of the subscriber's, for those who send.
 enrollment = Table(
     "enrollment",
     metadata,
@@ -95,6 +98,7 @@ enrollment = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
     Column("locale", String(16), nullable=False, server_default=""),
+    Column("link_only", SmallInteger, nullable=False, server_default="0"),
     Index("ix_enrollment_subscriber_id_funnel", "subscriber_id", "funnel"),
     partial("uq_enrollment_live", "subscriber_id", "funnel", where="state IN ('active', 'paused')", unique=True),
     partial("ix_enrollment_over", "changed_ms", where="pattern <> '' AND state IN ('finished', 'ended')"),
@@ -115,6 +119,7 @@ due = Table(
     Column("secondary", String(80), nullable=True),
     Column("pace", String(16), nullable=False),
     Column("locale", String(16), nullable=False, server_default=""),
+    Column("link_only", SmallInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 

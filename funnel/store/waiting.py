@@ -9,7 +9,7 @@ from funnel.core.consent import Enrolled, Standing
 from funnel.store.bulk import add_many, among, run_many
 from funnel.store.tables import Record, due, enrollment, subscriber
 
-_OF_PERSON = ("turn", "subscriber_id", "pattern", "secondary", "pace", "locale")
+_OF_PERSON = ("turn", "subscriber_id", "pattern", "secondary", "pace", "locale", "link_only")
 _COLUMNS = ("due_ms", "enrollment_id", "lesson_id", *_OF_PERSON)
 _DELETE_SQLITE = "DELETE FROM due WHERE due_ms = ? AND enrollment_id = ? AND turn = ?"
 _DELETE_POSTGRESQL = """DELETE FROM due USING given WHERE due.due_ms = given.due_ms

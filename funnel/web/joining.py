@@ -20,6 +20,7 @@ LONGEST_ADDRESS = 254
 LONGEST_NAME = 60
 BAIT = "website"  # the field that only programs fill in
 AS_TYPED = "typed"
+LINK = "link"  # of the field "mail": what a mail holds, where it is not the note
 JOINERS = {0x200C: None, 0x200D: None}  # names in some scripts need them
 
 
@@ -64,6 +65,7 @@ def _join_page(
         errors=typed.errors,
         address=typed.shown,
         first_name=typed.first_name,
+        mail=visit.form.get("mail"),
         ticked={purpose for purpose in Purpose if visit.form.get(purpose)},
         wordings=visit.seen.wordings,
         longest_name=LONGEST_NAME,
@@ -130,6 +132,7 @@ def _sign_up(visit: Visit, kept: Kept, pattern: str, typed: _Typed, shown_ms: in
         secondary=chosen_secondary(visit, pattern),
         zone=offered if is_zone(offered) else "",
         locale=visit.agreed_in,
+        link_only=visit.form.get("mail") == LINK,
     )
     revision_id = kept.revision_id if visit.seen is not visit.funnel else visit.fresh().revision_id
     doubt = _doubt(visit, shown_ms)

@@ -95,10 +95,9 @@ def _delivery(visit: Visit, use: Use) -> int:
     found = links.subject_of(visit.tools.keyring.link_keys, use, visit.request.path_params["token"])
     if found is None:
         raise HTTPException(404)
-    if use != Use.UNSUBSCRIBE and reading.is_over(visit.tools, found, visit.now_ms):
-        raise Refusal(
-            410, later("This link was good for a year, and its time is up. You are welcome to take the quiz again.")
-        )
+    lasts_ms = visit.site.settings.retention_ms["links"]
+    if use != Use.UNSUBSCRIBE and reading.is_over(visit.tools, found, lasts_ms, visit.now_ms):
+        raise Refusal(410, later("This link has run out. You are welcome to take the quiz again."))
     return found
 
 

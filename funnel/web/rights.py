@@ -20,7 +20,7 @@ from funnel.flow import correcting, rights, takeout
 from funnel.flow.correcting import Swap, Wishes
 from funnel.flow.rights import Door, Holder
 from funnel.language import later
-from funnel.web.joining import LONGEST_ADDRESS, LONGEST_NAME, address_of, is_name
+from funnel.web.joining import LINK, LONGEST_ADDRESS, LONGEST_NAME, address_of, is_name
 from funnel.web.visit import Visit
 
 NO_ADDRESS = later("That doesn't look like an email address. It should read like name@example.org.")
@@ -106,7 +106,9 @@ def _correct(visit: Visit, holder: Holder) -> Response:
     assert holder.funnel is not None
     paces = {_number(name[5:]): pace for name, pace in visit.form.items() if name.startswith("pace-")}
     spoken = locale if locale in holder.funnel.locales else None
-    correcting.correct(visit.tools, _token(visit), Wishes(first_name, zone or None, spoken, paces), visit.now_ms)
+    link_only = visit.form["mail"] == LINK if "mail" in visit.form else None
+    wishes = Wishes(first_name, zone or None, spoken, paces, link_only)
+    correcting.correct(visit.tools, _token(visit), wishes, visit.now_ms)
     return _yours(visit, holder, done=later("Saved."))
 
 

@@ -28,6 +28,8 @@ FRAME = {
     "replies": "Nobody reads replies.",
     "support_url": f"{BASE_URL}/house/support",
     "privacy_url": f"{BASE_URL}/house/privacy",
+    "yours_url": f"{BASE_URL}/house/data",
+    "link_only": False,
 }
 PEOPLE = {"alice@example.org": "Alice", "bob@example.org": HOSTILE, "charlie@example.org": ""}
 

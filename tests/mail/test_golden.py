@@ -1,4 +1,4 @@
-"""Three mails exactly as Alice gets them.
+"""Some mails exactly as Alice gets them.
 
 After a wanted change: UPDATE_GOLDEN=1 .venv/bin/pytest tests/mail/test_golden.py
 """
@@ -17,7 +17,7 @@ FOLDER = ROOT / "tests" / "golden"
 ALICE = letters.recipient(1, "alice@example.org", "Alice").values
 
 
-@pytest.fixture(params=["fight-meet", "fawn-during secondary=freeze", "confirm"])
+@pytest.fixture(params=["fight-meet", "fawn-during secondary=freeze", "confirm", "ready"])
 def mail(request: pytest.FixtureRequest, desk: Tools, funnel: Funnel) -> tuple[str, Template]:
     name: str = request.param
     key, _, segment = name.partition(" ")

@@ -39,7 +39,7 @@ Pages = dict[str, tuple[str, Page, str]]
 def test_the_mails_are_the_whole_course_and_the_notices(pages: Pages, funnel: Funnel) -> None:
     keys = {lesson.key for pattern in funnel.patterns.values() for lesson in pattern.lessons}
     assert len(keys) == 28
-    assert {name.split()[0] for name in pages} == keys | {"confirm", "already", "rights", "address"}
+    assert {name.split()[0] for name in pages} == keys | {"confirm", "already", "rights", "address", "ready"}
 
 
 def test_no_mail_is_large_enough_to_be_clipped(pages: Pages) -> None:
@@ -118,6 +118,17 @@ def test_every_lesson_says_who_writes_and_who_reads_replies(course: Pages, funne
             assert f"You asked {funnel.controller.name} for these notes." in shown, name
 
 
+def test_the_mail_that_says_a_note_is_ready_is_short_and_leads_to_it_by_one_link(
+    pages: Pages, desk: Tools, funnel: Funnel
+) -> None:
+    _, page, text = pages["ready"]
+    foot = {support_url(desk, funnel), f"{BASE_URL}/house/privacy", f"{BASE_URL}/house/data", ALICE["unsubscribe_url"]}
+    assert page.links[0] == ALICE["read_url"]
+    assert set(page.links[1:]) == foot
+    assert text.count(ALICE["read_url"]) == 1
+    assert len(letters.words(page.seen["body"])) < 60
+
+
 @pytest.mark.parametrize("kind", ["confirm", "already", "rights", "address"])
 def test_a_notice_says_who_writes_and_offers_help_and_cannot_be_unsubscribed(
     pages: Pages, funnel: Funnel, desk: Tools, kind: str
@@ -144,7 +155,7 @@ def test_every_link_is_ours_and_whole(pages: Pages) -> None:
 
 def test_the_text_says_everything_that_the_page_says_in_the_same_order(pages: Pages) -> None:
     for name, (_, page, text) in pages.items():
-        assert list(_missing(letters.words(page.seen["body"]), letters.words(text))) == [], name
+        assert list(_missing(letters.letters.words(page.seen["body"]), letters.words(text))) == [], name
 
 
 def _missing(wanted: list[str], words: list[str]) -> Iterator[str]:

@@ -124,7 +124,7 @@ def pages(draft: Draft, site: Site) -> Iterator[Rendered]:
     pattern = next(iter(draft.funnel.patterns))
     for locale in draft.locales:
         shown = specimens.Shown(draft.revision_id, draft.funnel, pattern, locale=locale)
-        for name in specimens.pages(draft.funnel):
+        for name in filter(specimens.DOWNLOAD.__ne__, specimens.pages(draft.funnel)):
             file = draft.beside(page_file(draft, name, pattern), locale)
             yield Rendered(f"the page {name}", file, specimens.page(site, shown, name))
 

@@ -27,6 +27,9 @@ NO_ADDRESS = later("That doesn't look like an email address. It should read like
 NO_NAME = later("A first name may have up to %(longest)s letters and no control characters.")
 NO_ZONE = later("Please pick a time zone from the list.")
 NOT_SURE = later("Please tick the box first: this can't be undone.")
+SAVED = later("Saved.")
+PAUSED = later("Paused. Nothing more comes until you go on.")
+WITHDRAWN = later("Taken back. It counts from this moment on.")
 ASKABLE = (Use.READ, Use.UNSUBSCRIBE, Use.CHOOSE)
 
 
@@ -90,10 +93,14 @@ def _download_json(visit: Visit, _holder: Holder) -> Response:
 
 
 def _download_html(visit: Visit, holder: Holder) -> Response:
+    return _file(export_of(visit, holder, _data(visit)).encode(), "text/html; charset=utf-8", "my-data.html")
+
+
+def export_of(visit: Visit, holder: Holder, data: takeout.Data) -> str:
+    """The page to take along."""
     assert holder.funnel is not None
     shown = holder.funnel.read_in(visit.speaks(holder.funnel, holder.locale))
-    text = visit.site.render("export", funnel=shown, data=_data(visit))
-    return _file(text.encode(), "text/html; charset=utf-8", "my-data.html")
+    return visit.site.render("export", funnel=shown, data=data)
 
 
 def _correct(visit: Visit, holder: Holder) -> Response:
@@ -109,7 +116,7 @@ def _correct(visit: Visit, holder: Holder) -> Response:
     link_only = visit.form["mail"] == LINK if "mail" in visit.form else None
     wishes = Wishes(first_name, zone or None, spoken, paces, link_only)
     correcting.correct(visit.tools, _token(visit), wishes, visit.now_ms)
-    return _yours(visit, holder, done=later("Saved."))
+    return _yours(visit, holder, done=SAVED)
 
 
 def _address(visit: Visit, holder: Holder) -> Response:
@@ -124,7 +131,7 @@ def _address(visit: Visit, holder: Holder) -> Response:
 
 def _pause(visit: Visit, holder: Holder) -> Response:
     rights.pause(visit.tools, _token(visit), _course(visit), visit.now_ms)
-    return _yours(visit, holder, done=later("Paused. Nothing more comes until you go on."))
+    return _yours(visit, holder, done=PAUSED)
 
 
 def _resume(visit: Visit, holder: Holder) -> Response:
@@ -138,7 +145,7 @@ def _withdraw(visit: Visit, holder: Holder) -> Response:
     except ValueError:
         raise HTTPException(400) from None
     rights.withdraw(visit.tools, _token(visit), purpose, visit.now_ms)
-    return _yours(visit, holder, done=later("Taken back. It counts from this moment on."))
+    return _yours(visit, holder, done=WITHDRAWN)
 
 
 def _erase(visit: Visit, holder: Holder) -> Response:
@@ -165,8 +172,18 @@ ACTS: Mapping[str, Callable[[Visit, Holder], Response]] = {
 
 
 def _yours(visit: Visit, holder: Holder, done: str = "", problems: Mapping[str, str] | None = None) -> Response:
+    return yours(visit, holder, _data(visit), done, problems)
+
+
+def yours(
+    visit: Visit,
+    holder: Holder,
+    data: takeout.Data,
+    done: str = "",
+    problems: Mapping[str, str] | None = None,
+    **known: Any,
+) -> Response:
     """Everything at a glance, and what can be done with it. `done` says what has just been."""
-    data = _data(visit)
     return _page(
         visit,
         holder,
@@ -181,6 +198,7 @@ def _yours(visit: Visit, holder: Holder, done: str = "", problems: Mapping[str, 
         zones=_zones(),
         paces=PACES,
         longest_name=LONGEST_NAME,
+        **known,
     )
 
 

@@ -10,15 +10,20 @@ from starlette.responses import Response
 from funnel import respondents
 from funnel.core.consent import Standing
 from funnel.core.quiz import Outcome, secondary_beside
+from funnel.core.schedule import HOUR_MS
 from funnel.core.sequence import Funnel
+from funnel.flow import pausing, takeout
+from funnel.flow.correcting import Swap
 from funnel.flow.reading import page_of
+from funnel.flow.rights import Door, Holder
 from funnel.flow.signup import Link
 from funnel.flow.specimen import FIRST_NAME, NOWHERE
-from funnel.web import joining, visitor
+from funnel.web import invented, joining, rights, visitor
 from funnel.web import pages as site_pages
 from funnel.web.visit import Kept, Site, Visit
 
 ADDRESS = "alex@example.org"
+DOWNLOAD = "data-download"  # a file to keep, not a page of the site
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def _visit(site: Site, shown: Shown, path: str, number: str = "") -> _Invented:
     """A visit by somebody who has answered every question; `number` is the one that the path names."""
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "server": ("127.0.0.1", 80)}
     headers = [(b"accept-language", shown.locale.encode())]
-    params = {"slug": shown.funnel.slug, "number": number}
+    params = {"slug": shown.funnel.slug, "number": number, "token": ""}
     request = Request({**scope, "headers": headers, "path_params": params})
     kept = Kept(shown.revision_id, dict(_answers(shown)), shown.pattern, 0, ADDRESS, FIRST_NAME)
     return _Invented(site, request, {}, site.now_ms(), shown=shown, invented=kept)
@@ -138,6 +143,39 @@ def _choose(standing: Standing, *, chosen: bool = False) -> View:
     return view
 
 
+def _door(state: str) -> View:
+    return lambda visit: visit.page("door", state=state, path=NOWHERE)
+
+
+def _swap(state: Swap) -> View:
+    return lambda visit: visit.page("swap", state=state, path=NOWHERE)
+
+
+def _yours(*, done: str = "", problems: Mapping[str, str] | None = None, paused: bool = False) -> View:
+    def view(visit: _Invented) -> Response:
+        data = _kept(visit)
+        if paused:
+            data["courses"][0] |= {"state": "paused", "why": pausing.PAUSED_BY_READER, "next_note": None}
+        return rights.yours(visit, _holder(visit), data, done, problems, path=NOWHERE, here=NOWHERE)
+
+    return view
+
+
+def _download(visit: _Invented) -> Response:
+    return Response(rights.export_of(visit, _holder(visit), _kept(visit)))
+
+
+def _kept(visit: _Invented) -> takeout.Data:
+    assert visit.shown is not None
+    whose = visit.shown.pattern, visit.shown.secondary, visit.shown.locale or visit.shown.funnel.locale
+    return invented.data(visit.shown.funnel, *whose, (ADDRESS, FIRST_NAME), visit.now_ms)
+
+
+def _holder(visit: _Invented) -> Holder:
+    assert visit.shown is not None
+    return Holder(Door.OPEN, visit.shown.funnel, visit.shown.locale, visit.now_ms + HOUR_MS)
+
+
 def _missing(visit: _Invented) -> Response:
     return visit.page("error", 404, message=site_pages.MESSAGES[404], code=404)
 
@@ -168,6 +206,20 @@ _PAGES: dict[str, View] = {
     "how": visitor.how,
     "privacy": visitor.privacy,
     "support": visitor.support,
+    "data": rights.form,
+    "data-problem": lambda visit: visit.page("data", 400, address="alex@example", problem=rights.NO_ADDRESS),
+    "data-asked": lambda visit: visit.page("asked"),
+    "data-door": _door("open"),
+    "data-yours": _yours(),
+    "data-saved": _yours(done=rights.SAVED),
+    "data-paused": _yours(done=rights.PAUSED, paused=True),
+    "data-withdrawn": _yours(done=rights.WITHDRAWN),
+    "data-problems": _yours(problems={"first_name": rights.NO_NAME, "sure": rights.NOT_SURE}),
+    DOWNLOAD: _download,
+    "data-erased": _door("erased"),
+    "data-closed": _door("closed"),
+    "data-expired": _door("expired"),
+    **{f"address-{state.value}": _swap(state) for state in Swap if state != Swap.UNKNOWN},
     "error": _missing,
 }
 # Those of readers' own links lead nowhere.
@@ -175,5 +227,5 @@ _PATHS = {
     "landing": "/{slug}",
     "question": "/{slug}/q/{number}",
     **{name: "/{slug}/result" for name in _PAGES if name.startswith("result")},
-    **{name: f"/{{slug}}/{name}" for name in ("start", "join", "inbox", "how", "privacy", "support")},
+    **{name: f"/{{slug}}/{name}" for name in ("start", "join", "inbox", "how", "data", "privacy", "support")},
 }

@@ -7,7 +7,7 @@ from funnel.core.retention import DAY_MS, RULES, parse_retention, periods_ms
 
 def test_the_periods_are_those_that_the_privacy_page_promises() -> None:
     assert {name: rule.days for name, rule in RULES.items()} == {
-        **{"pending": 7, "pattern": 90, "events": 30, "tokens": 7, "mails": 30, "erasures": 30}
+        **{"pending": 7, "pattern": 90, "links": 365, "events": 30, "tokens": 7, "mails": 30, "erasures": 30}
     }
 
 

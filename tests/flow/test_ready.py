@@ -110,7 +110,8 @@ def test_the_mail_is_in_the_readers_language(world: World) -> None:
     assert mail.subject == "Hausnotizen: deine Notiz ist da"
     assert mail.message["Content-Language"] == "de"
     page = opened(world, mail, "Notiz öffnen")
-    assert page and page.subject == lessons(world, "de")[0].source.subject
+    assert page
+    assert page.subject == lessons(world, "de")[0].source.subject
 
 
 def test_a_choice_counts_for_a_lesson_that_is_scheduled_already_and_nothing_is_sent_twice(world: World) -> None:
@@ -163,7 +164,8 @@ def test_the_readers_own_data_tell_what_a_mail_holds_and_held(world: World, link
     world.work()
     found = takeout.of_holder(world.tools, mailed(world), world.clock())
     held = "link" if link_only else "note"
-    assert found and found["person"]["mail"] == held
+    assert found
+    assert found["person"]["mail"] == held
     assert [each["mail"] for each in found["notes"]] == [held]
 
 

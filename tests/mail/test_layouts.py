@@ -155,7 +155,7 @@ def test_every_link_is_ours_and_whole(pages: Pages) -> None:
 
 def test_the_text_says_everything_that_the_page_says_in_the_same_order(pages: Pages) -> None:
     for name, (_, page, text) in pages.items():
-        assert list(_missing(letters.letters.words(page.seen["body"]), letters.words(text))) == [], name
+        assert list(_missing(letters.words(page.seen["body"]), letters.words(text))) == [], name
 
 
 def _missing(wanted: list[str], words: list[str]) -> Iterator[str]:

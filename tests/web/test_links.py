@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import BASE_URL
+from funnel.flow.tools import Tools
+from tests.conftest import BASE_URL, Clock
 from tests.robot import Page
-from tests.web.conftest import Site, answers_for, operator
+from tests.web.conftest import Site, answers_for, opened, operator
 from tests.web.shape import is_clear
 from tests.world import ALICE, BOB
 
@@ -175,3 +177,15 @@ def test_the_links_of_a_lesson_last_a_year_and_those_that_stop_the_notes_for_goo
     is_clear(site.client.post(choose, data={"pattern": "fight"}), 410, site.funnel)
     assert site.dump() == before
     assert site.client.post(stop).status_code == 200
+
+
+def test_how_long_the_links_of_a_lesson_last_is_set_where_every_other_period_is(
+    tools: Tools, clock: Clock, tmp_path: Path
+) -> None:
+    with opened(tools, clock, tmp_path, FUNNEL_RETENTION="links=40d") as site:
+        site.join(ALICE)
+        read = site.link(ALICE, "Read in")
+        clock.forward(days=40)
+        assert site.client.get(read).status_code == 200
+        clock.forward(days=1)
+        is_clear(site.client.get(read), 410, site.funnel)

@@ -1,11 +1,13 @@
 """The pages that the preview and the lint look at are those that visitors get."""
 
 import re
+from typing import Any
 
 import pytest
 
 from funnel.core.quiz import Outcome
 from funnel.core.sequence import Funnel
+from funnel.web import invented as made_up
 from funnel.web import specimens
 from funnel.web.specimens import Shown
 from tests.conftest import BASE_URL
@@ -13,7 +15,7 @@ from tests.web.conftest import Site, answers_for
 from tests.web.shape import unstamped
 from tests.world import ALICE
 
-OWN = re.compile(r"/[cruo]/[\w-]+")
+OWN = re.compile(r"/[cruod]/[\w-]+")
 BACK = re.compile(r'(name="to" value=")[^"]*')  # where a form that is on every page leads back to
 
 
@@ -100,6 +102,28 @@ def test_the_pages_of_a_readers_links_are_the_real_ones(site: Site) -> None:
     assert {name: plain(answer.text) for name, answer in real.items()} == {
         name: plain(invented(site, name)) for name in real
     }
+
+
+def test_the_pages_of_a_readers_data_are_the_real_ones_about_somebody_invented(site: Site) -> None:
+    site.join(ALICE)
+    assert plain(invented(site, "data")) == plain(site.client.get(site.at("data")).text)
+    assert plain(invented(site, "data-asked")) == plain(site.client.post(site.at("data"), data={"email": ALICE}).text)
+    site.world.work()
+    path = site.link(ALICE, "my page")
+    assert plain(invented(site, "data-door")) == plain(site.client.get(path).text)
+    real = site.client.post(f"{path}/json").json()
+    made = made_up.data(site.funnel, "freeze", None, "en", (ALICE, ""), site.world.clock())
+    assert outline(made) == outline(real)
+    for name, words in {"data-yours": "Erase everything", "data-paused": "Go on with the notes"}.items():
+        assert words in invented(site, name)
+    assert plain(invented(site, "data-closed")) == plain(site.client.post(f"{path}/close").text)
+
+
+def outline(data: Any) -> Any:
+    """The names of everything that data hold."""
+    if isinstance(data, list):
+        return outline(data[0]) if data else None
+    return {key: outline(value) for key, value in data.items()} if isinstance(data, dict) else None
 
 
 def test_nothing_is_written_and_nothing_kept(site: Site) -> None:

@@ -131,3 +131,10 @@ def test_the_privacy_page_names_every_period_as_it_is_kept() -> None:
     rows = re.findall(r"^\|[^|]*\|([^|]*)\| `(\w+)` \|$", (ROOT / "docs/privacy.md").read_text("utf-8"), re.MULTILINE)
     told = {name: int(re.findall(r"(\d+) days", says)[0]) for says, name in rows}
     assert told == {name: rule.days for name, rule in RULES.items()}
+
+
+@pytest.mark.parametrize(("page", "days"), [("privacy.md", "days"), ("privacy.de.md", "Tage")])
+def test_the_readers_privacy_page_names_the_periods_as_they_are_kept(page: str, days: str) -> None:
+    told = (ROOT / "sequences/erotic-survival-pattern" / page).read_text("utf-8")
+    listed = [int(found) for found in re.findall(rf"^- \*\*.*?(\d+) {days}", told, re.MULTILINE)]
+    assert listed == [RULES[name].days for name in ("pending", "pattern", "events", "mails")]

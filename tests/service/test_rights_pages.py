@@ -29,7 +29,7 @@ def look(visitor: Visitor, name: str) -> None:
     visitor.check(name)
 
 
-def join(visitor: Visitor, funnel: Funnel, address: str) -> None:
+def join(visitor: Visitor, funnel: Funnel, address: str, mail: str = "note") -> None:
     page = visitor.page
     page.goto(f"{visitor.service.url}/{funnel.slug}/start")
     page.locator("main form button").click()
@@ -39,6 +39,8 @@ def join(visitor: Visitor, funnel: Funnel, address: str) -> None:
         page.locator("main form button.main").click()
     page.locator('a[href$="/join"]').first.click()
     page.locator('input[type="email"]').fill(address)
+    page.locator("#mail").select_option(mail)
+    look(visitor, "join")
     for box in page.locator('input[type="checkbox"]').all():
         box.check()
     page.locator("main form button").last.click()
@@ -59,7 +61,7 @@ def test_a_reader_asks_sees_takes_along_pauses_and_erases(visitor: Visitor, funn
     join(visitor, funnel, address)
     service.until_mail(address, 2)
     page.goto(f"{service.url}/{funnel.slug}/privacy")
-    page.locator('a[href$="/data"]').click()
+    page.locator('main a[href$="/data"]').click()
     look(visitor, "data")
     page.locator('input[type="email"]').fill(address)
     page.locator("main form button").click()
@@ -80,3 +82,28 @@ def test_a_reader_asks_sees_takes_along_pauses_and_erases(visitor: Visitor, funn
     look(visitor, "erased")
     until(lambda: not service.mails(address), "the outbox to forget", 60)
     assert visitor.elsewhere == []
+
+
+def test_a_reader_chooses_a_link_opens_the_note_by_it_and_chooses_the_whole_note_again(
+    visitor: Visitor, funnel: Funnel
+) -> None:
+    page, service = visitor.page, visitor.service
+    address = f"ready-{page.evaluate('navigator.language')}@example.org"
+    join(visitor, funnel, address, "link")
+    service.until_mail(address, 2)
+    shown = page.evaluate("document.documentElement.lang")
+    lesson = funnel.read_in(shown).patterns["freeze"].lessons[0].source
+    assert lesson.subject not in service.mails(address)[-1].html
+    page.goto(link(visitor, address, "/r/"))
+    assert page.locator("h1").inner_text() == lesson.subject
+    look(visitor, "the note")
+    page.locator('footer a[href$="/data"]').click()
+    page.locator('input[type="email"]').fill(address)
+    page.locator("main form button").click()
+    until(lambda: any("/d/" in mail.text for mail in service.mails(address)), "the link")
+    page.goto(link(visitor, address, "/d/"))
+    page.locator("main form button").click()
+    assert page.locator("#mail").input_value() == "link"
+    page.locator("#mail").select_option("note")
+    page.locator('form[action$="/correct"] button').click()
+    assert page.locator("#mail").input_value() == "note"

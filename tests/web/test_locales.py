@@ -131,7 +131,7 @@ def test_the_quiz_and_every_outcome_are_in_german(site: Site, german: Funnel) ->
         if outcome in german.quiz.outcomes:
             assert german.quiz.outcomes[outcome].name.casefold() in page.casefold()
         else:
-            assert "Heute führten mehr deiner Antworten hierher" in page
+            assert "Heute führten mehr von deinen Antworten hierher" in page
             assert "\xa0%</b>" in page
         assert 'lang="en"' not in page.replace('value="en" lang="en"', "")
 

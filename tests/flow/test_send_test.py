@@ -70,7 +70,7 @@ def test_no_link_of_a_test_is_anybodys(world: World) -> None:
     send(world, world.provider, *keys_of(world.funnel(), "freeze", None))
     for mail in world.mails(ALICE):
         ours = [target for target in re.findall(r'href="([^"]+)"', mail.html) if target.startswith(BASE_URL)]
-        assert set(ours) <= {NOWHERE, *(f"{BASE_URL}/house/{page}" for page in ("support", "privacy", "start"))}
+        assert set(ours) <= {NOWHERE, *(f"{BASE_URL}/house/{page}" for page in ("support", "privacy", "data", "start"))}
 
 
 def test_a_real_smtp_server_takes_it(world: World) -> None:

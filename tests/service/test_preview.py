@@ -60,7 +60,13 @@ def test_a_saved_file_shows_in_every_frame_without_anybody_pressing_anything(pag
     keep(page, "preview")
 
 
+def at_rest(page: Page) -> None:
+    """The lint has looked at what was saved: the page loads itself no more, and another can be gone to."""
+    page.locator('html[data-version$="+"]').wait_for(state="attached")
+
+
 def test_a_choice_applies_at_once(page: Page) -> None:
+    at_rest(page)
     page.goto("/show/page/result")
     page.get_by_label("Pattern").select_option("improviser")
     page.locator("iframe").first.content_frame.get_by_role("heading", name="The Improviser").first.wait_for()
@@ -69,6 +75,7 @@ def test_a_choice_applies_at_once(page: Page) -> None:
 @pytest.mark.parametrize("path", ["/", "/show/lesson/planner-stove", "/show/page/nothing"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_bench_itself_can_be_used_by_everybody(page: Page, path: str, scheme: str) -> None:
+    at_rest(page)
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.goto(path)
     found = Axe().run(page)

@@ -46,7 +46,7 @@ def _consents(funnel: Funnel, at_ms: int) -> Iterator[Data]:
     for action, at in ((Action.GIVEN, at_ms - HOUR_MS), (Action.CONFIRMED, at_ms)):
         for purpose, wording in funnel.wordings.items():
             said = {"purpose": purpose, "action": action.value, "at": moment(at), "wording": wording}
-            yield {**said, "language": funnel.locale, "revision": "0" * 64}
+            yield {**said, "language": funnel.locale, "revision": ""}
 
 
 def _course(funnel: Funnel, site: str, pattern: str, secondary: str | None, began_ms: int) -> Data:

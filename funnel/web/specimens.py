@@ -168,7 +168,10 @@ def _download(visit: _Invented) -> Response:
 def _kept(visit: _Invented) -> takeout.Data:
     assert visit.shown is not None
     whose = visit.shown.pattern, visit.shown.secondary, visit.shown.locale or visit.shown.funnel.locale
-    return invented.data(visit.shown.funnel, *whose, (ADDRESS, FIRST_NAME), visit.now_ms)
+    data = invented.data(visit.shown.funnel, *whose, (ADDRESS, FIRST_NAME), visit.now_ms)
+    for consent in data["consents"]:
+        consent["revision"] = visit.shown.revision_id
+    return data
 
 
 def _holder(visit: _Invented) -> Holder:

@@ -1,6 +1,8 @@
 """Mails that hold a link in place of the lesson: for readers who ask for it, or for all readers of a funnel."""
 
+import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,14 @@ from funnel.core import links
 from funnel.core.consent import Purpose
 from funnel.core.links import Use
 from funnel.core.sequence import Lesson
-from funnel.flow import admission, correcting, course, reading, rights, signup, takeout
+from funnel.flow import admission, correcting, course, plan, reading, rights, signup, specimen, takeout
 from funnel.flow.correcting import Wishes
 from funnel.flow.people import Request
 from funnel.flow.publish import publish
+from funnel.store import positions
+from funnel.store.db import writing
 from funnel.store.tables import batch, delivery, enrollment, subscriber
-from tests.conftest import NAME, ROOT
+from tests.conftest import BASE_URL, NAME, ROOT
 from tests.flow.test_rights import mailed
 from tests.robot import Mail
 from tests.world import ALICE, BOB, World
@@ -187,3 +191,31 @@ def test_whoever_comes_back_after_an_erasure_is_nobody_who_chose_anything(world:
     join(world, ALICE, link_only=False)
     world.work()
     assert world.lessons(ALICE)[-1] == lessons(world)[0].source.subject
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whenever_somebody_chooses_each_mail_is_as_chosen_when_it_was_started(world: World, seed: int) -> None:
+    chance, wanted, chosen = random.Random(seed), False, []
+    join(world, ALICE, link_only=wanted)
+    while len(world.lessons(ALICE)) < len(lessons(world)):
+        if chance.random() < 0.5:
+            plan.plan(world.tools, world.clock())
+        if chance.random() < 0.5:
+            wanted = not wanted
+            with writing(world.tools.engine) as connection:
+                positions.set_link_only(connection, world.rows(subscriber)[0].id, link_only=wanted)
+        before = len(world.lessons(ALICE))
+        world.work()
+        chosen += [wanted] * (len(world.lessons(ALICE)) - before)
+        if chance.random() < 0.5:
+            world.clock.forward(hours=chance.choice([1, 9, 24]))
+    assert [subject == READY for subject in world.lessons(ALICE)] == chosen
+    sent = [row.lesson_id for row in world.rows(delivery) if row.state is None]
+    assert len(set(sent)) == len(sent) == len(chosen)
+
+
+def test_in_a_funnel_of_links_an_author_sees_what_its_readers_get(world: World) -> None:
+    funnel = replace(world.funnel(), link_only=True)
+    seen = specimen.lesson(world.tools, funnel, "a draft", "freeze-meet", {})
+    assert (seen.subject, seen.preview) == (READY, "It keeps until you have a moment.")
+    assert f"{BASE_URL}{specimen.NOWHERE}" in seen.html

@@ -15,7 +15,7 @@ from funnel.flow.start import Started
 PAUSES_S = (0.1, 0.2, 0.5, 1.0, *(2.0,) * 150)
 
 # What comes in that time is done together: it shares its pages of the database and its commit.
-GATHER_S = 0.03
+GATHER_S = 0.05
 
 log = structlog.get_logger()
 Told = Sequence[tuple[Started, Report]]

@@ -127,13 +127,15 @@ def _plan_funnel(connection: Connection, tools: Tools, name: str, crowd: _Crowd,
 def _add_batches(connection: Connection, shared: Mapping[str, Any], crowd: _Crowd, size: int) -> _Columns:
     """Adds the batches, of up to `size` readers each. Returns their deliveries by column."""
     columns = _empty(*_READER, "batch_id", "position")
+    # Batches of a lesson stand together and are started together: their rows in the ledger and in the due table, too.
+    groups = sorted(crowd.groups.items(), key=itemgetter(0))
     rows: list[dict[str, Any]] = [
         {"uid": secrets.token_hex(16), "lesson_id": lesson_id, "segment": name, "size": len(part), "due_ms": min(part)}
-        for (lesson_id, name), readers in crowd.groups.items()
+        for (lesson_id, name), readers in groups
         for part in _chunks(readers["due_ms"], size)
     ]
     ids = batches.add(connection, [{**shared, **own} for own in rows]) if rows else {}
-    for readers in crowd.groups.values():
+    for _, readers in groups:
         for name, values in readers.items():
             columns[name] += values
     for own in rows:

@@ -1,11 +1,17 @@
 """Logs and crash reports: a line of JSON each, with fields of one list only, and never what an error says.
 
 What an error says may hold what somebody typed, so that of an error its type and its places in the source are told.
+Of a library's line, likewise, only what stands word for word in that library's source.
 """
 
+import faulthandler
+import linecache
 import logging
+import resource
 import sys
+import threading
 import traceback
+import warnings
 from collections.abc import MutableMapping
 from types import TracebackType
 from typing import Any
@@ -25,7 +31,7 @@ _OWN = {"event", "level", "timestamp", "dropped"}
 def configure() -> None:
     """For a process of its own: everything that is logged goes to stderr this way."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    for handler in logging.getLogger().handlers:
+    for handler in (*logging.getLogger().handlers, *logging.getLogger("arq").handlers):  # its command line sets its own
         handler.setFormatter(Lines())
     structlog.configure(
         processors=[
@@ -37,7 +43,20 @@ def configure() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    _report_crashes()
+
+
+def _report_crashes() -> None:
+    """Whatever ends, or fails where nobody can catch it: in any thread, in a finalizer, or below Python."""
     sys.excepthook = crash
+    if threading.excepthook is not threading.__excepthook__:
+        return  # a test runner has hooks of its own
+    threading.excepthook = lambda told: crash(told.exc_type, told.exc_value, told.exc_traceback)
+    sys.unraisablehook = lambda told: crash(told.exc_type, told.exc_value, told.exc_traceback)
+    warnings.formatwarning = lambda _said, kind, file, line, _source=None: f"{kind.__name__} {file}:{line}\n"
+    faulthandler.enable()  # tells places, no values
+    # A core file would hold addresses, names and keys.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def only_known(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -51,14 +70,14 @@ def only_known(_logger: object, _method: str, event: MutableMapping[str, Any]) -
 
 
 class Lines(logging.Formatter):
-    """What libraries log: one line each, whatever is in it, and errors without their words."""
+    """What libraries log: one line each, without the values that they put into it, and errors without their words."""
 
     def __init__(self) -> None:
         super().__init__("%(levelname)s %(name)s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return "".join(char if char.isprintable() else " " for char in text)
+        said = logging.makeLogRecord({**vars(record), "msg": "%s", "args": (_literal(record),), "exc_text": None})
+        return "".join(char if char.isprintable() else " " for char in super().format(said))
 
     def formatException(
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -66,9 +85,18 @@ class Lines(logging.Formatter):
         return report(ei[0], ei[2]) if ei[0] else ""
 
 
-def crash(kind: type[BaseException], _error: BaseException, places: TracebackType | None) -> None:
+def _literal(record: logging.LogRecord) -> str:
+    """What a line says as far as the library's source has it as one literal, and else only where it was logged."""
+    written = str(record.msg)
+    source = "".join(linecache.getlines(record.pathname))
+    if f'"{written}"' in source or f"'{written}'" in source:
+        return written
+    return f"{record.filename}:{record.lineno}"
+
+
+def crash(kind: type[BaseException], _error: BaseException | None, places: TracebackType | None) -> None:
     """In place of Python's own report of an error that nobody caught."""
-    if issubclass(kind, KeyboardInterrupt):
+    if issubclass(kind, KeyboardInterrupt | SystemExit):
         return
     sys.stderr.write(f"{report(kind, places)}\n")
 

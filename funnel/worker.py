@@ -17,7 +17,7 @@ from arq.worker import Worker
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
-from funnel import hints, runtime, settings
+from funnel import hints, logs, runtime, settings
 from funnel.core.schedule import DAY_MS
 from funnel.flow import erasing, events, holding, plan, rebooking, resuming, retention, rights, sweep
 from funnel.flow.holding import Gate
@@ -266,6 +266,7 @@ def worker_settings(redis_url: str) -> type:
     """
 
     async def start_up(_ctx: _C) -> None:
+        logs.configure()  # only now: arq's command line has just set up its own
         await live(redis_url)
 
     class Settings:

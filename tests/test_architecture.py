@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "hands": {"answers", "core", "flow", "mail", "meters", "runtime", "store"},
     "hints": {"core", "runtime", "store"},
     "personal": {"core", "flow", "operate", "runtime", "store", "web"},
-    "worker": {"core", "flow", "hands", "hints", "runtime", "settings", "store"},
+    "worker": {"core", "flow", "hands", "hints", "logs", "runtime", "settings", "store"},
     "up": {"leash", "settings"},
     "meters": {"core"},
     "simulate": {"core", "flow", "keyring", "mail", "simulate", "store"},

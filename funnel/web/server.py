@@ -1,7 +1,6 @@
 """The HTTP server: uvicorn, with patience for slow people and none for those who hold connections open."""
 
 import asyncio
-import logging
 from typing import Any
 
 import h11
@@ -51,8 +50,6 @@ class Impatient(H11Protocol):
 
 def serve(runtime: Runtime) -> None:
     """Answers until it is told to stop."""
-    # pages.broken has logged the fault's kind and place; a traceback's message could hold what somebody typed.
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not record.exc_info)
     uvicorn.run(create_app(runtime), host=runtime.settings.host, port=runtime.settings.port, **options())
 
 
@@ -60,6 +57,7 @@ def options() -> dict[str, Any]:
     return {
         "http": Impatient,
         "ws": "none",
+        "log_config": None,  # its own would print what an error says
         "log_level": "warning",
         "access_log": False,
         "server_header": False,

@@ -13,6 +13,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import MutableMapping
+from copy import copy
 from types import TracebackType
 from typing import Any
 
@@ -53,10 +54,16 @@ def _report_crashes() -> None:
         return  # a test runner has hooks of its own
     threading.excepthook = lambda told: crash(told.exc_type, told.exc_value, told.exc_traceback)
     sys.unraisablehook = lambda told: crash(told.exc_type, told.exc_value, told.exc_traceback)
-    warnings.formatwarning = lambda _said, kind, file, line, _source=None: f"{kind.__name__} {file}:{line}\n"
+    warnings.formatwarning = _place_of_warning
     faulthandler.enable()  # tells places, no values
     # A core file would hold addresses, names and keys.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def _place_of_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    return f"{category.__name__} {filename}:{lineno}\n"
 
 
 def only_known(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -76,7 +83,8 @@ class Lines(logging.Formatter):
         super().__init__("%(levelname)s %(name)s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        said = logging.makeLogRecord({**vars(record), "msg": "%s", "args": (_literal(record),), "exc_text": None})
+        said = copy(record)  # other handlers get the same one
+        said.msg, said.args, said.exc_text = _literal(record), (), None
         return "".join(char if char.isprintable() else " " for char in super().format(said))
 
     def formatException(

@@ -19,21 +19,23 @@ from typing import Any
 
 import structlog
 
-# Ids and counts, and words from closed sets: a state, a class of fault, a scope that an operator named.
-MAY_BE_LOGGED = frozenset(
-    {
-        *("attempt", "batch", "batches", "recipients", "funnels", "port", "skew_ms", "kept"),
-        *("fate", "health", "reason", "scope", "fault", "kind", "place"),
-    }
-)
+NUMBERS = frozenset(
+    {"attempt", "batch", "batches", "recipients", "funnels", "port", "skew_ms", "kept"}
+)  # ids and counts
+WORDS = frozenset(
+    {"fate", "health", "reason", "scope", "fault", "kind", "place"}
+)  # of closed sets, or an operator's own
+MAY_BE_LOGGED = NUMBERS | WORDS
 _OWN = {"event", "level", "timestamp", "dropped"}
 
 
 def configure() -> None:
     """For a process of its own: everything that is logged goes to stderr this way."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    for handler in (*logging.getLogger().handlers, *logging.getLogger("arq").handlers):  # its command line sets its own
+    for handler in logging.getLogger().handlers:
         handler.setFormatter(Lines())
+    arq = logging.getLogger("arq")
+    arq.handlers.clear()  # those of its command line, which repeat what an error says
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -54,26 +56,31 @@ def _report_crashes() -> None:
         return  # a test runner has hooks of its own
     threading.excepthook = lambda told: crash(told.exc_type, told.exc_value, told.exc_traceback)
     sys.unraisablehook = lambda told: crash(told.exc_type, told.exc_value, told.exc_traceback)
-    warnings.formatwarning = _place_of_warning
+    warnings.formatwarning = lambda _, kind, file, line, __=None: f"{kind.__name__} {file}:{line}\n"  # type: ignore[assignment]
     faulthandler.enable()  # tells places, no values
     # A core file would hold addresses, names and keys.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
-def _place_of_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-) -> str:
-    return f"{category.__name__} {filename}:{lineno}\n"
-
-
 def only_known(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Drops every field that may not be logged; the line says which, so that somebody mends the call."""
-    unknown = sorted(set(event) - MAY_BE_LOGGED - _OWN)
+    """Drops every field that may not be logged, or is no number where one belongs: an id may come from anywhere.
+
+    The line says which, so that somebody mends the call.
+    """
+    unknown = sorted(
+        name
+        for name in event.keys() - _OWN
+        if name not in MAY_BE_LOGGED or (name in NUMBERS and not _counts(event[name]))
+    )
     for name in unknown:
         del event[name]
     if unknown:
         event["dropped"] = unknown
     return event
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int) or (isinstance(value, list | tuple) and all(isinstance(each, int) for each in value))
 
 
 class Lines(logging.Formatter):

@@ -39,6 +39,15 @@ try:
 except LookupError as error:
     logging.getLogger("library").exception("%s failed: %s", told, error)
 """
+ARQ = """
+import arq.logs, logging.config
+logging.config.dictConfig(arq.logs.default_log_config(True))
+logs.configure()
+try:
+    fail(told)
+except LookupError as error:
+    logging.getLogger("arq.worker").exception("%s failed: %s", told, error)
+"""
 SHOWN = "sys.settrace(None); faulthandler = __import__('faulthandler'); faulthandler.dump_traceback(all_threads=True)"
 WAYS = {
     "the main thread": ("fail(told)", "LookupError"),
@@ -51,6 +60,7 @@ WAYS = {
     "a finalizer": (LEFT, "LookupError"),
     "a warning": ("warnings.warn(told, UserWarning)", "UserWarning"),
     "what a library logs": (HANDLED, "LookupError"),
+    "what arq logs as it is set up by its own command line": (ARQ, "LookupError"),
     "a text that a library makes": ("logging.getLogger('library').error('for ' + told)", "library"),
     "below Python": ("def end(told): os.abort()\nend(told)", "Fatal Python error: Aborted"),
     "all frames": (SHOWN, "most recent call first"),

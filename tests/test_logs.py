@@ -130,6 +130,12 @@ def test_a_field_that_may_not_be_logged_is_dropped_and_named() -> None:
     assert lines_of(address="alice@example.org", batch=3) == {"event": "sent", "batch": 3, "dropped": ["address"]}
 
 
+@pytest.mark.parametrize("value", ["alice@example.org", ["alice@example.org"], [1, "x"], {"a": 1}, None, 1.5])
+def test_what_should_be_an_id_or_a_count_and_is_none_is_dropped(value: object) -> None:
+    assert lines_of(batches=value) == {"event": "sent", "dropped": ["batches"]}
+    assert lines_of(batches=[1, 2]) == {"event": "sent", "batches": [1, 2]}
+
+
 def test_a_crash_tells_where_and_of_what_kind_and_nothing_that_the_error_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -1,104 +1,147 @@
-"""A whole service is used by somebody whose every word is a canary; then everything that it leaves is searched."""
+"""A service is used by somebody whose every word is a canary, and then breaks; whatever it leaves is searched."""
 
+import asyncio
+import base64
 import json
+import os
+import socket
 import sqlite3
+import time
 import zlib
-from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
-import redis
+from sqlalchemy import create_engine, text
 
+from funnel import worker
 from funnel.core.sequence import Funnel
+from funnel.logs import MAY_BE_LOGGED
 from funnel.up import _socket_path
+from tests.databases import Databases
+from tests.fakes.sendgrid import Answer
+from tests.fakes.webhook import dump, event
 from tests.payloads import in_path
 from tests.robot import Robot
-from tests.service.conftest import Service, running
+from tests.service.conftest import Service, running, until
+from tests.service.posts import Post, opened
 from tests.service.test_journey import take_quiz
+from tests.service.traces import hits, in_files, in_processes, in_redis, in_tables
 
 pytestmark = pytest.mark.service
 BIRD = "qzcanary"
-ADDRESS, NAME = f"{BIRD}@example.org", f"{BIRD}Name"
-Found = Iterator[tuple[str, bytes]]
+ADDRESS, NAME, PATTERN = f"{BIRD}@example.org", f"{BIRD}Name", "flight"
+MISTYPED, NEW = f"{BIRD}.other@example.org", f"{BIRD}.new@example.org"
+POISON = "qzpoison"  # what somebody puts into Redis
+KEYS = f"1:{base64.b64encode(bytes(32)).decode()}"
 
 
-def visit(robot: Robot, service: Service, funnel: Funnel) -> set[str]:
+def visit(robot: Robot, service: Service, post: Post, funnel: Funnel) -> set[str]:
     """A whole course, and canaries wherever a request can carry one. Returns the secrets that links are made of."""
-    take_quiz(robot, funnel, "flight")
+    links = [*apply(robot, post, funnel), *use_rights(robot, service, post)]
+    speak_nonsense(robot, service)
+    robot.open(post.mails(ADDRESS)[1].link("Stop"))
+    robot.send("Stop the notes")
+    return {link.rpartition("/")[2] for link in links}
+
+
+def apply(robot: Robot, post: Post, funnel: Funnel) -> list[str]:
+    take_quiz(robot, funnel, PATTERN)
     robot.follow("by email")
     robot.send("Send me", fill={"email": f"{BIRD}@", "first_name": NAME}, status=400)
+    robot.send("Send me", fill={"email": MISTYPED, "first_name": NAME})
+    robot.follow("Correct the address")
     robot.send("Send me", fill={"email": ADDRESS, "first_name": NAME})
-    service.until_mail(ADDRESS, 1)
-    links = [service.mails(ADDRESS)[0].link("Confirm")]
-    robot.open(links[0])
+    until(lambda: post.mails(ADDRESS), "the confirm mail")
+    confirm = post.mails(ADDRESS)[0].link("Confirm")
+    robot.open(confirm)
     robot.send("Confirm")
-    service.until_mail(ADDRESS, 3)
-    first = service.mails(ADDRESS)[1]
-    links += [first.link(words) for words in ("Read in the browser", "Stop", "hoose")]
+    until(lambda: len(post.mails(ADDRESS)) >= 3, "two lessons")
+    first = post.mails(ADDRESS)[1]
+    return [confirm, *(first.link(words) for words in ("Read in the browser", "Stop", "hoose"))]
+
+
+def use_rights(robot: Robot, service: Service, post: Post) -> list[str]:
+    robot.open(f"{service.url}/house/data")
+    robot.send("Send me a link", fill={"email": ADDRESS})
+    until(lambda: mailed(post, ADDRESS, "/d/"), "the mail with the link to the data")
+    data = mailed(post, ADDRESS, "/d/")[0]
+    robot.open(data)
+    robot.send("Show my data")
+    robot.send("Save", fill={"first_name": f"{NAME}Two"})
+    robot.send("Change the address", fill={"email": NEW})
+    until(lambda: mailed(post, NEW, "/a/"), "the mail to the new address")
+    return [data, *mailed(post, NEW, "/a/")]
+
+
+def mailed(post: Post, address: str, path: str) -> list[str]:
+    return [word for mail in post.mails(address) for word in mail.text.split() if path in word]
+
+
+def speak_nonsense(robot: Robot, service: Service) -> None:
+    """What no page of ours would send."""
     sent = {"user-agent": BIRD, "referer": f"https://{BIRD}.example/", "accept-language": BIRD, "x-forwarded-for": BIRD}
     for path in ("", "/house", "/house/q/1", f"/{BIRD}", f"/r/{BIRD}", f"/static/{BIRD}", f"/house/{in_path(BIRD)}"):
         for method in ("GET", "POST", "PUT"):
             robot.client.request(method, f"{service.url}{path}?{BIRD}={BIRD}", headers=sent, data={"answer": BIRD})
     robot.client.get(f"{service.url}/house/result", headers={"cookie": f"house={BIRD}"})
     robot.client.post(f"{service.url}/hooks/sendgrid", content=BIRD.encode(), headers={"content-type": BIRD})
-    robot.open(links[2])
-    robot.send("Stop the notes")
-    return {link.rpartition("/")[2] for link in links}
+    with socket.create_connection(("127.0.0.1", service.port)) as raw:
+        raw.sendall(f"{BIRD} {BIRD}\r\n{BIRD}\r\n\r\n".encode())
+        assert b"400" in raw.recv(100)
 
 
-def unpacked(value: object) -> Iterator[bytes]:
-    """A value of a table, and what is in it when it is compressed."""
-    raw = value if isinstance(value, bytes) else str(value).encode()
-    yield raw
-    if isinstance(value, bytes):
-        try:
-            yield zlib.decompress(value)
-        except zlib.error:
-            return
+def misbehave(post: Post) -> None:
+    """The provider says what it has been told, and more."""
+    if post.name == "smtp":
+        post.server.refuse(MISTYPED, f"550-5.1.1 {MISTYPED}\r\n550 5.1.1 \x1b[31m{BIRD}")
+    if post.name == "sendgrid":
+        said = {"errors": [{"message": BIRD, "field": BIRD}], BIRD: BIRD}
+        soon = {"X-RateLimit-Reset": str(int(time.time()) + 1), "X-Message-Id": BIRD, BIRD: BIRD}
+        post.server.script(Answer(429, said, soon))
 
 
-def in_tables(home: Path) -> Found:
-    """Every column of every row. What the content itself is may say its own keys: that is left to the caller."""
-    with sqlite3.connect(next(home.glob("*.db"))) as connection:
-        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for name in names:
-            for row in connection.execute(f'SELECT * FROM "{name}"'):
-                yield from ((f"table {name}", each) for value in row for each in unpacked(value))
+def tell_later(service: Service, post: Post) -> None:
+    """Events of a delivery, signed, and full of canaries."""
+    if post.name != "sendgrid":
+        return
+    batch, position = next(
+        ((request["custom_args"]["batch"], one["custom_args"]["position"]))
+        for request in post.server.requests
+        for one in request["personalizations"]
+        if one["to"][0]["email"] == ADDRESS and "List-Id" in request["headers"]
+    )
+    uid, now_ms = batch.partition(".")[0], int(time.time() * 1000)
+    more: dict[str, Any] = dict.fromkeys(
+        ("email", "reason", "response", "smtp-id", "useragent", "sg_event_id", BIRD), BIRD
+    )
+    body = dump(*(event(uid, int(position), kind, now_ms, **more) for kind in ("delivered", "deferred", "bounce")))
+    told = httpx2.post(f"{service.url}/hooks/sendgrid", content=body, headers=post.signer.headers(body, now_ms))
+    assert told.status_code < 300
 
 
-def in_files(home: Path) -> Found:
-    """Every file, by its name and its bytes. A mail of the outbox is the mail itself, which holds address and name by
-    nature: of these, and of these alone, only the file's own name counts."""
-    for path in sorted(home.rglob("*")):
-        yield "a name", path.name.encode()
-        if path.is_file() and path.suffix != ".eml":
-            yield path.relative_to(home).as_posix(), path.read_bytes()
+def break_down(robot: Robot, service: Service, url: str, valkey: Path) -> None:
+    """The tables that the web and the worker write to are gone, and what is in Redis is not ours."""
 
+    async def poison() -> None:
+        hints = worker.connect(f"unix://{valkey}")
+        await hints.enqueue_job("send_batches", [POISON], _job_id=f"{POISON}1")
+        await hints.enqueue_job("send_batches", [], POISON, _job_id=f"{POISON}2")
+        await hints.enqueue_job(POISON, POISON, _job_id=f"{POISON}3")
+        await hints.aclose(close_connection_pool=True)
 
-def in_redis(url: str) -> Found:
-    with redis.Redis(unix_socket_path=url) as client:
-        for key in client.scan_iter():
-            yield "a key", key
-            kind = client.type(key)
-            value = {
-                b"string": lambda k: client.get(k),
-                b"hash": lambda k: client.hgetall(k),
-                b"zset": lambda k: client.zrange(k, 0, -1, withscores=True),
-                b"list": lambda k: client.lrange(k, 0, -1),
-                b"set": lambda k: client.smembers(k),
-            }.get(kind, lambda k: client.dump(k))(key)
-            yield f"the value of {key!r}", repr(value).encode()
-
-
-def hits(places: Iterable[tuple[str, bytes]], words: set[str]) -> list[tuple[str, str]]:
-    """Where a word stands, as text or as hexadecimal digits."""
-    return [
-        (place, word)
-        for place, found in places
-        for word in words
-        if word.encode().lower() in found.lower() or word.encode().hex().encode() in found
-    ]
+    asyncio.run(poison())
+    log = service.log.read_text
+    until(lambda: "job %s, function %r not found" in log() and "failed, %s: %s" in log(), "arq to tell of such jobs")
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        for name in ("request", "due"):
+            connection.execute(text(f"ALTER TABLE {name} RENAME TO {name}_away"))
+    engine.dispose()
+    robot.open(f"{service.url}/house/data")
+    robot.send("Send me a link", fill={"email": ADDRESS}, status=500)
+    until(lambda: '"event": "fault"' in log() and '"event": "tick"' in log(), "both to tell that something is wrong")
 
 
 def test_a_canary_that_was_left_is_found_wherever_it_is(tmp_path: Path) -> None:
@@ -108,22 +151,34 @@ def test_a_canary_that_was_left_is_found_wherever_it_is(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE held (packed BLOB, text TEXT)")
         connection.execute("INSERT INTO held VALUES (?, ?)", (zlib.compress(BIRD.encode() * 9), BIRD.encode().hex()))
     connection.close()
-    found = hits([*in_files(tmp_path), *in_tables(tmp_path)], {BIRD})
+    found = hits([*in_files(tmp_path), *in_tables(f"sqlite:///{tmp_path}/funnel.db")], {BIRD})
     assert sorted(place for place, _ in found) == ["a name", "a.log", "funnel.db", "table held", "table held"]
+    assert hits(in_processes([os.getpid()]), {Path(os.__file__).parts[1]})
 
 
-def test_nothing_that_somebody_types_is_left_anywhere_but_in_their_mail(tmp_path: Path, funnel: Funnel) -> None:
-    with running(tmp_path / "home") as service:
+@pytest.mark.parametrize(("kind", "carrier"), [("sqlite", "outbox"), ("sqlite", "smtp"), ("postgresql", "sendgrid")])
+def test_nothing_that_somebody_types_is_left_anywhere_but_in_their_mail(
+    kind: str, carrier: str, tmp_path: Path, funnel: Funnel, databases: Databases
+) -> None:
+    home = tmp_path / "home"
+    url = f"sqlite:///{home}/funnel.db" if kind == "sqlite" else databases.empty(kind)
+    hosted = {} if kind == "sqlite" else {"DATABASE_URL": url, "FUNNEL_KEYS": KEYS, "FUNNEL_HOST": "127.0.0.1"}
+    with opened(carrier, home) as post, running(home, {**post.env, **hosted}) as service:
+        valkey = _socket_path(home / "valkey")
         with Robot(service.url) as robot:
-            secrets = visit(robot, service, funnel)
-            places = list(in_redis(str(_socket_path(service.home / "valkey"))))
-            assert places, "the running Valkey was not read"
-            places.append(("metrics", httpx2.get(f"{service.url}/metrics").content))
+            misbehave(post)
+            secrets = visit(robot, service, post, funnel)
+            tell_later(service, post)
+            shown = list(in_redis(valkey))
+            assert shown, "the running Valkey was not read"
+            shown += [("metrics", httpx2.get(f"{service.url}/metrics").content), *in_processes(service.family())]
+            break_down(robot, service, url, valkey)
         service.stop()
-        places += [*in_files(service.home), *in_tables(service.home)]
-        lines = [line for line in service.log.read_text().splitlines() if line.startswith("{")]
-        assert all(isinstance(json.loads(line), dict) for line in lines)
-    assert hits(places, {BIRD, *secrets}) == []
+    kept, log = [*in_files(home), *in_tables(url)], service.log.read_text()
+    assert hits([*shown, *kept, ("log", log.encode())], {BIRD, *secrets}) == []
+    assert hits([*shown, ("log", log.encode())], {PATTERN, POISON}) == []
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    assert all(set(line) <= {*MAY_BE_LOGGED, "event", "level", "timestamp", "dropped"} for line in lines)
     answers = {answer.key for question in funnel.quiz.questions for answer in question.answers if len(answer.key) > 5}
-    told = {place for place, found in places for key in answers if key.encode() in found}
-    assert told <= {"table revision", *(name for name, _ in places if name.endswith((".db", ".db-wal")))}
+    told = {place for place, found in [*shown, *kept] for key in answers if key.encode() in found}
+    assert told <= {"table revision", *(name for name, _ in kept if name.endswith((".db", ".db-wal")))}

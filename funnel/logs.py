@@ -19,12 +19,10 @@ from typing import Any
 
 import structlog
 
-NUMBERS = frozenset(
-    {"attempt", "batch", "batches", "recipients", "funnels", "port", "skew_ms", "kept"}
-)  # ids and counts
-WORDS = frozenset(
-    {"fate", "health", "reason", "scope", "fault", "kind", "place"}
-)  # of closed sets, or an operator's own
+# Ids and counts.
+NUMBERS = frozenset({"attempt", "batch", "batches", "recipients", "funnels", "port", "skew_ms", "kept"})
+# Words of closed sets: a state, a class of fault, a scope that an operator named.
+WORDS = frozenset({"fate", "health", "reason", "scope", "fault", "kind", "place"})
 MAY_BE_LOGGED = NUMBERS | WORDS
 _OWN = {"event", "level", "timestamp", "dropped"}
 

@@ -29,9 +29,13 @@ _Column = tuple[bytes, list[bytes]]
 
 @dataclass(frozen=True)
 class _Form:
-    """A template as JSON: the members "subject" and "content", and the marks its fields have in text and in HTML."""
+    """A template as JSON: the members "subject" and "content", and the marks its fields have in text and in HTML.
+
+    `lines` are the fields in the subject, whose values are held to a line.
+    """
 
     content: bytes
+    lines: frozenset[Field]
     texts: dict[Field, bytes]
     htmls: dict[Field, bytes]
 
@@ -73,6 +77,7 @@ def _new_form(template: Template) -> _Form:
     }
     return _Form(
         orjson.dumps(content)[1:-1],
+        frozenset(part for part in template.subject.parts if isinstance(part, Field)),
         {field: orjson.dumps(mark) for field, mark in texts.items()},
         {field: orjson.dumps(mark) for field, mark in htmls.items()},
     )
@@ -98,9 +103,9 @@ def _personalizations(form: _Form, people: Recipients) -> bytes:
 
 def _headers(people: Recipients) -> Iterator[_Column]:
     """Each column with the JSON before it, from the address's end on."""
-    yield b'"}],"headers":{"Message-ID":"', _in_json(people.message_ids)
+    yield b'"}],"headers":{"Message-ID":"', _in_headers(people.message_ids)
     for name, column in people.headers.items():
-        yield b'",%b:"' % json.dumps(name).encode(), _in_json(column)
+        yield b'",%b:"' % json.dumps(name).encode(), _in_headers(column)
     yield b'"},"custom_args":{"position":"', [b"%d" % place for place in people.places]
 
 
@@ -109,6 +114,8 @@ def _substitutions(form: _Form, people: Recipients) -> Iterator[_Column]:
     for field in form.texts | form.htmls:
         given = people.values.get(field.name, ("",) * len(people))
         values = given if all(given) else [value or field.fallback for value in given]
+        if field in form.lines and not "".join(values).isprintable():
+            values = [value if value.isprintable() else one_line(value) for value in values]
         texts, escaped = _in_json(values), _in_html(values)
         if mark := form.texts.get(field):
             yield b'%b%b:"' % (joint, mark), texts
@@ -120,10 +127,27 @@ def _substitutions(form: _Form, people: Recipients) -> Iterator[_Column]:
 
 def _in_json(values: Sequence[str]) -> list[bytes]:
     """Each value as JSON writes it between quotation marks."""
+    return _parted(_joined(values), values)
+
+
+def _in_headers(values: Sequence[str]) -> list[bytes]:
+    """The same for values of a header, none of which may break a line."""
+    joined = _joined(values)
+    if b"\\" not in joined:  # with which JSON writes every control character; no link of ours holds one
+        return _parted(joined, values)
+    return _in_json([one_line(value) if "\n" in value or "\r" in value else value for value in values])
+
+
+def _joined(values: Sequence[str]) -> bytes:
+    """All of them as JSON in one piece."""
     try:
-        parts = orjson.dumps(_SEPARATOR.join(values))[1:-1].split(_SEPARATOR.encode())
-    except orjson.JSONEncodeError:  # half a surrogate pair: only the standard library writes it
-        parts = []
+        return orjson.dumps(_SEPARATOR.join(values))[1:-1]
+    except orjson.JSONEncodeError:  # half a surrogate pair: only the standard library writes it, one by one
+        return b"\\" + _SEPARATOR.encode() * len(values)
+
+
+def _parted(joined: bytes, values: Sequence[str]) -> list[bytes]:
+    parts = joined.split(_SEPARATOR.encode())
     return parts if len(parts) == len(values) else [json.dumps(value)[1:-1].encode() for value in values]
 
 

@@ -29,6 +29,7 @@ from funnel.mail.compile import Pieces, escape_html
 from funnel.mail.message import one_line
 from funnel.mail.provider import Mailing, Recipient
 from funnel.mail.sendgrid_body import request_body
+from tests import payloads
 from tests.conftest import NOON_MS
 from tests.mail import letters
 
@@ -60,10 +61,23 @@ def marked(pieces: Pieces, marks: dict[Field, str]) -> str:
     return "".join(part if isinstance(part, str) else marks[part] for part in pieces.parts)
 
 
+def in_a_header(value: str, broken: bool) -> str:
+    return one_line(value) if broken else value
+
+
+def headers_of(one: Recipient) -> dict[str, str]:
+    found = {"Message-ID": one.message_id, **one.headers}
+    return {name: in_a_header(value, "\n" in value or "\r" in value) for name, value in found.items()}
+
+
 def substitutions(mailing: Mailing, one: Recipient) -> dict[str, str]:
     template = mailing.template
     texts, htmls = marks_of(mailing, "t", template.subject, template.text), marks_of(mailing, "h", template.html)
     values = {field: one.values.get(field.name) or field.fallback for field in (*texts, *htmls)}
+    values |= {
+        field: in_a_header(values[field], not values[field].isprintable())
+        for field in marks_of(mailing, "t", template.subject)
+    }
     plain = {mark: values[field] for field, mark in texts.items()}
     return plain | {mark: escape_html(values[field]) for field, mark in htmls.items()}
 
@@ -75,7 +89,7 @@ def as_the_sdk_writes_it(mailing: Mailing) -> dict[str, Any]:
     def person(one: Recipient) -> Personalization:
         made = Personalization()
         made.add_to(To(one.address))
-        for name, value in {"Message-ID": one.message_id, **one.headers}.items():
+        for name, value in headers_of(one).items():
             made.add_header(Header(name, value))
         for mark, value in substitutions(mailing, one).items():
             made.add_substitution(Substitution(mark, value))
@@ -117,7 +131,7 @@ def as_a_plain_dictionary(mailing: Mailing) -> dict[str, Any]:
         "personalizations": [
             {
                 "to": [{"email": one.address}],
-                "headers": {"Message-ID": one.message_id, **one.headers},
+                "headers": headers_of(one),
                 "custom_args": {"position": str(one.place)},
                 **({"substitutions": found} if (found := substitutions(mailing, one)) else {}),
             }
@@ -152,14 +166,34 @@ def test_a_mail_without_a_field_is_what_the_official_sdk_writes(funnel: Funnel) 
     st.lists(st.builds(Recipient, ODD, ODD, ODD, st.dictionaries(st.sampled_from(["first_name", "read_url"]), ODD),
                        HEADERS, st.integers(0, 999)), min_size=1, max_size=8),
     st.lists(st.sampled_from([NAME, OTHER, LINK, 'Dear "', "\n"]), max_size=4),
+    st.sampled_from([(), (NAME,), (OTHER, LINK)]),
 )  # fmt: skip
-def test_no_name_address_or_header_breaks_the_request(people: list[Recipient], parts: list[str | Field]) -> None:
-    template = letters.template(["A note"], parts, [*reversed(parts), "."])
+def test_no_name_address_or_header_breaks_the_request(
+    people: list[Recipient], parts: list[str | Field], named: tuple[Field, ...]
+) -> None:
+    template = letters.template(["A note", *named], parts, [*reversed(parts), "."])
     alike = tuple(
         one._replace(headers={name: one.headers.get(name, "") for name in people[0].headers}) for one in people
     )
     mail = Mailing(letters.UID, template, 'The "House"', "house@example.org", {"X-Z": "ü"}, alike, NOON_MS)
     assert request_of(mail) == as_a_plain_dictionary(mail)
+
+
+@pytest.mark.parametrize("payload", [*payloads.HEADERS, *payloads.LINES], ids=repr)
+def test_no_value_adds_a_line_to_a_subject_or_a_header(payload: str, funnel: Funnel) -> None:
+    template = letters.template(["For ", NAME], ["Hello ", OTHER], ["<p>", NAME, "</p>"])
+    mail = letters.mailing(template, funnel, {"alice@example.org": payload, "bob@example.org": "Bob"})
+    alice, bob = mail.recipients
+    alice = alice._replace(headers=dict.fromkeys(alice.headers, payload), message_id=payload)
+    request = request_of(replace(mail, recipients=(alice, bob)))
+    hers, his = request["personalizations"]
+    mark = next(iter(marks_of(mail, "t", template.subject).values()))
+    assert hers["substitutions"][mark].isprintable()
+    for value in (hers["substitutions"][mark], *hers["headers"].values()):
+        assert payloads.WORD in value
+        assert not {"\r", "\n"} & set(value)
+    assert his["substitutions"][mark] == "Bob"
+    assert his["headers"] == {"Message-ID": bob.message_id, **bob.headers}
 
 
 def test_recipients_with_different_headers_are_not_one_mailing(mailing: Mailing) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from funnel.lint import balance, contrast, delivered, links, reach, reading, repeats, timing, wording
+from funnel.lint import balance, contrast, delivered, discreet, links, reach, reading, repeats, timing, wording
 from funnel.lint.finding import Finding
 from funnel.lint.silence import apply
 from funnel.lint.subject import Subject
@@ -11,7 +11,7 @@ EVERY: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     *(balance.fair, balance.golden),
     *(reach.outcomes, reach.answers, reach.lessons, reach.passages, reach.files),
     *(timing.shifting, wording.diagnostic_and_graphic, reading.readable, repeats.repeated),
-    wording.discreet,
+    *(discreet.texts, discreet.addresses, discreet.links),
     *(links.texts, links.pictures),
     *(delivered.sizes, delivered.other_parts, delivered.support),
     contrast.contrasts,

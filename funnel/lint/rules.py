@@ -42,7 +42,7 @@ RULES: dict[str, Rule] = {
     "TX502": Rule(W, "a graphic word", "Stay with situations: mailbox providers and readers draw the line early."),
     "TX601": Rule(W, "text that is hard to read", "Shorten sentences; choose shorter words."),
     "TX602": Rule(W, "a sentence that two lessons share", "Say it anew, or make it a snippet."),
-    "DS701": Rule(E, "a subject, preview or sender that tells the topic", "Choose words that fit any newsletter."),
+    "DS701": Rule(E, "a subject, preview, sender or service mail that tells the topic", "Use words that fit any mail."),
     "DS702": Rule(E, "an address or title that tells the topic", "Choose a neutral one."),
     "DS703": Rule(W, "a link that tells the topic", "Link to a neutral address, or lead to the support page."),
     "LK801": Rule(W, "a link whose text says nothing", "Let the text say where the link leads."),

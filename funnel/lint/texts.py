@@ -30,6 +30,11 @@ class Passage:
     locale: str
 
     @property
+    def main_file(self) -> str:
+        """The file that this one translates, or itself."""
+        return _main(self.file)
+
+    @property
     def key(self) -> str:
         return self.place.rpartition(".")[2]
 
@@ -58,6 +63,15 @@ class File:
     def locale(self) -> str:
         found = _LOCALE.search(self.path)
         return found[1] if found else self.default_locale
+
+    @property
+    def main_path(self) -> str:
+        return _main(self.path)
+
+    @cached_property
+    def strings(self) -> dict[str, str]:
+        """Every text of a TOML file by its key path, prose or not."""
+        return dict(_strings(tomllib.loads(self.text), ""))
 
     @cached_property
     def scan(self) -> tomls.Scan:
@@ -96,6 +110,10 @@ class File:
                 span = self.scan.spans.get(place) or tomls.Span(self.scan.at(place), self.scan.at(place))
                 rows = tuple(lines[span.first - 1 : span.last])
                 yield Passage(self.path, place, text, span.first, rows, self.locale)
+
+
+def _main(path: str) -> str:
+    return _LOCALE.sub(lambda found: found[0].removeprefix(f".{found[1]}"), path)
 
 
 def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:

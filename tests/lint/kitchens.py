@@ -34,7 +34,7 @@ def subject(
     respondents: Iterable[Mapping[str, Any]] = (),
     settings: Settings | None = None,
 ) -> Subject:
-    funnel = content.parse(name, files)
+    funnel = content.parse(name, {path: held for path, held in files.items() if not path.startswith("emails/service/")})
     return Subject(
         funnel,
         {path: File(path, held.decode(), funnel.locale) for path, held in files.items()},

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from funnel import content
-from funnel.lint import balance, contrast, delivered, links, reach, reading, repeats, timing, wording
+from funnel.lint import balance, contrast, delivered, discreet, links, reach, reading, repeats, timing, wording
 from funnel.lint.lexicon import OwnWords, Settings
 from funnel.lint.lint import EVERY, lint
 from funnel.lint.rules import RULES
@@ -45,13 +45,13 @@ CASES: list[tuple[str, Rule, tuple[Change, ...], str]] = [
     ("TX502", wording.diagnostic_and_graphic, ((QUIZ, "Mint is green too.", "Naked mint."),), "Naked mint."),
     ("TX601", reading.readable, ((MEET, LIST, f"{HARD} {LIST}"),), "Hello"),
     ("TX602", repeats.repeated, ((STOVE, TIMER, f"{SHARED} {TIMER}"),), SHARED),
-    ("DS701", wording.discreet, ((MEET, "Note 1 of 2: the list", "Your desires"),), "subject"),
-    ("DS701", wording.discreet, ((MEET, "What the list is for.", "For planner cooks."),), "preview"),
-    ("DS701", wording.discreet, ((FUNNEL, 'name = "Kitchen Notes"', 'name = "Intimacy Notes"'),), "Intimacy Notes"),
-    ("DS702", wording.discreet, ((FUNNEL, 'slug = "kitchen"', 'slug = "sex-kitchen"'),), "slug"),
-    ("DS702", wording.discreet, ((FUNNEL, "kitchen@example.org", "sexuality@example.org"),), "sexuality@"),
-    ("DS702", wording.discreet, ((LANDING, '"How do you cook?"', '"Your erotic kitchen"'),), "title"),
-    ("DS703", wording.discreet, ((MEET, LIST, f"[A book](https://example.org/erotic-cooking). {LIST}"),), "A book"),
+    ("DS701", discreet.texts, ((MEET, "Note 1 of 2: the list", "Your desires"),), "subject"),
+    ("DS701", discreet.texts, ((MEET, "What the list is for.", "For planner cooks."),), "preview"),
+    ("DS701", discreet.texts, ((FUNNEL, 'name = "Kitchen Notes"', 'name = "Intimacy Notes"'),), "Intimacy Notes"),
+    ("DS702", discreet.addresses, ((FUNNEL, 'slug = "kitchen"', 'slug = "sex-kitchen"'),), "slug"),
+    ("DS702", discreet.addresses, ((FUNNEL, "kitchen@example.org", "sexuality@example.org"),), "sexuality@"),
+    ("DS702", discreet.texts, ((LANDING, '"How do you cook?"', '"Your erotic kitchen"'),), "title"),
+    ("DS703", discreet.links, ((MEET, LIST, f"[A book](https://example.org/erotic-cooking). {LIST}"),), "A book"),
     ("LK801", links.texts, ((MEET, "[Choose another]", "[Click here]"),), "Click here"),
     ("LK802", links.texts, ((MEET, "[Choose another]", "[]"),), "[]"),
     ("LK803", links.texts, ((MEET, LIST, f"See https://example.org/ for more. {LIST}"),), "See https"),
@@ -108,8 +108,8 @@ def test_every_code_is_shown_to_work() -> None:
         (timing.shifting, ((STOVE, TIMER, f"This morning, {TIMER}"),)),
         (wording.diagnostic_and_graphic, ((MEET, LIST, f"This isn't a diagnosis. {LIST}"),)),
         (wording.diagnostic_and_graphic, ((MEET, LIST, f"The cockerel and the cucumber. {LIST}"),)),
-        (wording.discreet, ((MEET, LIST, f"The planner and the sexton. {LIST}"),)),
-        (wording.discreet, ((MEET, "Note 1 of 2: the list", "Essex and Sussex"),)),
+        (discreet.texts, ((MEET, LIST, f"The planner and the sexton. {LIST}"),)),
+        (discreet.texts, ((MEET, "Note 1 of 2: the list", "Essex and Sussex"),)),
         (links.texts, ((MEET, "[Choose another]", "[Choose another course here]"),)),
         (links.texts, ((MEET, LIST, f"[Salt](https://example.org/salt). {LIST}"),)),
         (reading.readable, ((MEET, LIST, f"{'The cat sat on the mat and had a nap. ' * 30}{LIST}"),)),
@@ -123,7 +123,7 @@ def test_a_funnel_adds_words_of_its_own_and_lets_others_be() -> None:
     own = Settings(words={"en": OwnWords(diagnostic=["picky eater*"], topic=["supper"], fine=["table disorder"])})
     files = changed((MEET, LIST, f"Picky eaters fear table disorder. {LIST}"), (MEET, "the list", "supper"))
     assert codes(wording.diagnostic_and_graphic, subject(files, settings=own)) == ["TX501"]
-    assert codes(wording.discreet, subject(files, settings=own)) == ["DS701"]
+    assert codes(discreet.texts, subject(files, settings=own)) == ["DS701"]
 
 
 def test_german_texts_are_read_in_german() -> None:

@@ -187,5 +187,7 @@ def test_an_event_shows_as_a_link_to_its_lessons_page(kitchen: Funnel) -> None:
         "[Rather improvise from here on]({{ read_url }})",
     )
     assert Problem(
-        TABLE, "line 7", "an event has a lower-case name, and one line of plain words for its button"
+        TABLE,
+        "line 7",
+        "an event has a lower-case name of at most 80 letters, and one line of plain words for its button",
     ) in problems(broken(TABLE, "Rather improvise from here on", ""))

@@ -190,12 +190,11 @@ def _wordings(
     texts: Texts, path: str, consent: forms.ConsentForm, controller: str, educator: Educator
 ) -> dict[str, str]:
     course = f"{consent.course} {consent.course_educator}" if educator.complete else consent.course
-    names = {"{controller}": controller, "{educator}": educator.name or "{educator}"}
+    names = {"{controller}": controller, **({"{educator}": educator.name} if educator.name else {})}
     wordings: dict[str, str] = {}
     for purpose, text in ((Purpose.SENSITIVE, consent.sensitive), (Purpose.COURSE, course)):
-        for mark, value in names.items():
-            text = text.replace(mark, value)
-        if unknown := re.search(r"\{.*?\}", text):
-            texts.problem(path, f"consent.{purpose}", f"{unknown[0]} is not known here; {{controller}} is")
+        for unknown in [mark for mark in re.findall(r"\{.*?\}", text) if mark not in names][:1]:
+            texts.problem(path, f"consent.{purpose}", f"{unknown} is not known here; {{controller}} is")
+        text = re.sub(r"\{.*?\}", lambda mark: names.get(mark[0], mark[0]), text)
         wordings[purpose] = " ".join(text.split())
     return wordings

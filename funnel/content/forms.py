@@ -14,6 +14,7 @@ from funnel.content.kinds import (
     Key,
     Line,
     Quiet,
+    SenderName,
     Slug,
     Text,
     Values,
@@ -36,7 +37,7 @@ class ControllerForm(Form):
 
 
 class SenderForm(Form):
-    name: Line
+    name: SenderName
     address: Address
     replies: Text
 

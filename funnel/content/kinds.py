@@ -1,5 +1,6 @@
 """The kinds of values in a funnel's TOML files: what is right, what is said when it is not, and what editors check."""
 
+import re
 from datetime import time
 from typing import Annotated, Any, Literal, get_args
 
@@ -11,11 +12,19 @@ from funnel.core.schedule import DAY_MS, HOUR_MS, is_zone
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 EVERY_DAY: tuple[Weekday, ...] = get_args(Weekday)
 LONGEST_WAIT_DAYS = 366
+LONGEST_KEY = 80  # letters, as the tables have room for
+LONGEST_SENDER = 100
+LONGEST_SLUG = 60
 RESERVED = frozenset({"data", "healthz", "hooks", "language", "leave", "metrics", "outbox", "readyz", "static"})
 
 
+# Control characters, and whatever else some reader takes for the end of a line.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 def _one_line(value: str) -> str:
-    if not value.strip() or any(ord(char) < 32 for char in value):
+    if not value.strip() or _CONTROL.search(value):
         raise ValueError("must be one line of text, not empty")
     return value.strip()
 
@@ -23,12 +32,23 @@ def _one_line(value: str) -> str:
 def _text(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty")
+    if CONTROL_IN_TEXT.search(value):
+        raise ValueError("holds a control character; delete it")
     return value.strip()
 
 
 def _key(value: str) -> str:
     if not value.isascii() or not value.replace("-", "").isalnum() or value != value.lower():
         raise ValueError("must be lower-case letters, digits and hyphens")
+    if len(value) > LONGEST_KEY:
+        raise ValueError(f"must have at most {LONGEST_KEY} letters")
+    return value
+
+
+def _sender(value: str) -> str:
+    """The name in From: a header has room for no more, and mail programs would decode =? … ?= wherever it stands."""
+    if len(value) > LONGEST_SENDER or "=?" in value:
+        raise ValueError(f"must have at most {LONGEST_SENDER} letters, and no =?")
     return value
 
 
@@ -57,8 +77,8 @@ def _address(value: str) -> str:
 
 
 def _slug(value: str) -> str:
-    if len(value) < 3 or value in RESERVED:
-        raise ValueError(f"must have three letters or more and be none of {', '.join(sorted(RESERVED))}")
+    if not 3 <= len(value) <= LONGEST_SLUG or value in RESERVED:
+        raise ValueError(f"must have 3 to {LONGEST_SLUG} letters and be none of {', '.join(sorted(RESERVED))}")
     return value
 
 
@@ -107,13 +127,14 @@ def _pattern(expression: str, *examples: str) -> WithJsonSchema:
 
 _CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]"
 Line = Annotated[str, AfterValidator(_one_line)]
+SenderName = Annotated[str, AfterValidator(_one_line), AfterValidator(_sender)]
 Text = Annotated[str, AfterValidator(_text)]
-Key = Annotated[str, AfterValidator(_key), _pattern("^[a-z0-9-]+$")]
+Key = Annotated[str, AfterValidator(_key), _pattern(f"^[a-z0-9-]{{1,{LONGEST_KEY}}}$")]
 Zone = Annotated[str, AfterValidator(_zone), _pattern("^([A-Za-z_]+/.+|UTC)$", "Europe/Berlin")]
 Https = Annotated[str, AfterValidator(_https), _pattern("^https://")]
 HttpsOrEmpty = Annotated[str, AfterValidator(_https_or_empty), _pattern("^(https://.*)?$")]
 Address = Annotated[str, AfterValidator(_address), _pattern("^[^@\\s]+@[^@\\s]+$")]
-Slug = Annotated[str, AfterValidator(_key), AfterValidator(_slug), _pattern("^[a-z0-9-]{3,}$")]
+Slug = Annotated[str, AfterValidator(_key), AfterValidator(_slug), _pattern(f"^[a-z0-9-]{{3,{LONGEST_SLUG}}}$")]
 WaitMs = Annotated[int, BeforeValidator(_wait_ms), _pattern("^[0-9]+ (hours?|days?)$", "2 days", "6 hours")]
 Clock = Annotated[time, BeforeValidator(_clock), _pattern(f"^{_CLOCK}$", "08:30")]
 Quiet = Annotated[

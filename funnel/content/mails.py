@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from funnel.content.files import locale_of
 from funnel.content.forms import MailForm, PageForm
+from funnel.content.kinds import LONGEST_KEY
 from funnel.content.texts import Texts
 from funnel.core.lesson import (
     EDUCATOR_FIELDS,
@@ -19,6 +20,7 @@ from funnel.core.lesson import (
 from funnel.core.schedule import PACES
 from funnel.core.sequence import Page
 
+_NAME = re.compile(rf"[a-z0-9-]{{1,{LONGEST_KEY}}}")
 _LABEL = re.compile(r"[^\n\[\](){}<>*_`#\\]+")
 PAGE_FIELDS = frozenset({"quiz_url", "support_url"})
 SNIPPET_FIELDS = frozenset({"support_url"})
@@ -88,7 +90,10 @@ def _argument_problems(block: Block, others: frozenset[str], snippets: Mapping[s
         yield Problem(opening, f"secondary {block.argument!r} can never be; use {', '.join(sorted(others))}")
     if block.kind == "pace" and block.argument not in PACES:
         yield Problem(opening, f"there is no pace {block.argument!r}; use {', '.join(PACES)}")
-    if block.kind == "event" and (block.argument != block.argument.lower() or not _LABEL.fullmatch(block.markdown)):
-        yield Problem(opening, "an event has a lower-case name, and one line of plain words for its button")
+    if block.kind == "event" and (not _NAME.fullmatch(block.argument) or not _LABEL.fullmatch(block.markdown)):
+        yield Problem(
+            opening,
+            f"an event has a lower-case name of at most {LONGEST_KEY} letters, and one line of plain words for its button",
+        )
     if block.kind == "snippet" and block.argument not in snippets:
         yield Problem(opening, f"there is no snippets/{block.argument}.md")

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from funnel.content.forms import ConsentForm, FactForm, Form, HelpEntryForm, HelpKindForm, OutcomeForm
-from funnel.content.kinds import Https, Key, Line, Text
+from funnel.content.kinds import Https, Key, Line, SenderName, Text
 
 
 class SpokenSenderForm(Form):
-    name: Line
+    name: SenderName
     replies: Text
 
 

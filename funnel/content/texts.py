@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from funnel import markdown
 from funnel.content import silencers
 from funnel.content.forms import Form
+from funnel.content.kinds import CONTROL_IN_TEXT
 from funnel.content.problem import Files, Problem
 from funnel.core.lesson import field_problems, fields, mark
 
@@ -38,6 +39,9 @@ class Texts:
             self.problem(path, f"byte {error.start}", "is not UTF-8 text; save the file as UTF-8")
             return None
         text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+        for number, line in enumerate(text.split("\n"), 1):
+            if CONTROL_IN_TEXT.search(line):
+                self.problem(path, f"line {number}", "holds a control character; delete it")
         return silencers.strip(text) if path.endswith(".md") else text
 
     def toml(self, path: str, form: type[_F]) -> _F | None:

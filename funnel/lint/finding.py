@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from funnel.content.problem import plain
 from funnel.lint.rules import RULES, Severity
 
 
@@ -27,4 +28,4 @@ class Finding:
         return f"{self.file}:{self.line}" if self.line else self.file
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.severity} {self.code}: {self.reason}"
+        return plain(f"{self.place}: {self.severity} {self.code}: {self.reason}")

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from funnel.content.problem import plain
 from funnel.lint.balance import Balance, Figures
 from funnel.lint.finding import Finding
 from funnel.lint.reach import ALONE, NONE, OWN, SHARED, Row
@@ -23,10 +24,10 @@ def show(console: Console, findings: Iterable[Finding]) -> None:
             console.print(str(finding), soft_wrap=True, markup=False, highlight=False)
         return
     for file, group in groupby(findings, key=lambda finding: finding.file):
-        console.print(Text(f"\n{file}", "bold underline"))
+        console.print(Text(f"\n{plain(file)}", "bold underline"))
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for one in group:
-            about = Text(one.reason, overflow="fold").append(f"\n→ {one.advice}", "dim")
+            about = Text(plain(one.reason), overflow="fold").append(f"\n→ {one.advice}", "dim")
             table.add_row(
                 Text(str(one.line or "·"), "dim", justify="right"), Text(one.code, _STYLES[one.severity]), about
             )

@@ -20,8 +20,8 @@ TOPIC = (
     *("sex", "erotic", "survival", "fight", "flight", "freeze", "fawn", "intima", "pattern", "trauma", "desire"),
     *("pleasure", "orgasm", "libido", "bed", "nude", "naked", "touch", "partner", "consent", "abuse", "therap"),
     *("arous", "quiz", "erotik", "erotisch", "überleb", "kampf", "flucht", "erstarr", "muster", "sinnlich", "lust"),
-    *("begehren", "erreg", "bett", "nackt", "berühr", "einwillig", "missbrauch", "gewalt", "beziehung", "zärtlich", "kuss"),
-    *("küss", "körper"),
+    *("begehren", "erreg", "bett", "nackt", "berühr", "einwillig", "missbrauch", "gewalt", "beziehung", "zärtlich"),
+    *("kuss", "küss", "körper"),
 )  # fmt: skip
 IN_LINKS = tuple(word for word in TOPIC if word not in ("bed", "touch"))
 ALICE = letters.recipient(1, "alice@example.org", "Alice").values

@@ -91,9 +91,7 @@ def _argument_problems(block: Block, others: frozenset[str], snippets: Mapping[s
     if block.kind == "pace" and block.argument not in PACES:
         yield Problem(opening, f"there is no pace {block.argument!r}; use {', '.join(PACES)}")
     if block.kind == "event" and (not _NAME.fullmatch(block.argument) or not _LABEL.fullmatch(block.markdown)):
-        yield Problem(
-            opening,
-            f"an event has a lower-case name of at most {LONGEST_KEY} letters, and one line of plain words for its button",
-        )
+        rule = f"an event has a lower-case name of at most {LONGEST_KEY} letters"
+        yield Problem(opening, f"{rule}, and one line of plain words for its button")
     if block.kind == "snippet" and block.argument not in snippets:
         yield Problem(opening, f"there is no snippets/{block.argument}.md")

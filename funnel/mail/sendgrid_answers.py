@@ -53,7 +53,7 @@ NO_ANSWER = Report(Fate(State.UNKNOWN, "no answer"), health=Health.FAILING)
 
 # Blame for anything else of a person's is a mistake of ours, and likely one in everybody's.
 _ADDRESS = re.compile(r"personalizations\.(\d{1,4})(\.to(\.\d+(\.email)?)?)?")
-_REFERENCE = re.compile(r"[!-~]{1,200}")
+_REFERENCE = re.compile(r"[A-Za-z0-9_.=-]{1,200}")
 
 
 def meaning_of(status: int) -> Meaning:

@@ -6,7 +6,7 @@ import pytest
 from tests.payloads import PAYLOADS, WORD, in_header, in_path
 from tests.web.conftest import CONSENTS, Site, answers_for
 from tests.web.shape import Shape
-from tests.world import ALICE
+from tests.world import ALICE, BOB
 
 FIELDS = ("answer", "go", "pattern", "email", "first_name", "zone", "locale", "from", "List-Unsubscribe", *CONSENTS)
 numbers = pytest.mark.parametrize("number", range(len(PAYLOADS)))
@@ -17,6 +17,16 @@ def joined(shared: Site) -> Site:
     """Alice has a lesson, and her browser still holds her result."""
     shared.join(ALICE)
     return shared
+
+
+@pytest.fixture(scope="module")
+def door(shared: Site) -> str:
+    """The path of a fresh link to Bob's data."""
+    visitor = shared.other()
+    visitor.join(BOB)
+    assert visitor.client.post(visitor.at("data"), data={"email": BOB}).status_code == 200
+    visitor.world.work()
+    return visitor.link(BOB, "Open my page")
 
 
 def stays_text(shown: httpx2.Response) -> None:
@@ -70,3 +80,17 @@ def test_a_payload_that_is_taken_as_a_name_comes_back_as_text(joined: Site, numb
     assert taken.status_code in (303, 400, 413)
     for path in ("join", "inbox"):
         stays_text(visitor.client.get(visitor.at(path)))
+
+
+@numbers
+def test_a_payload_on_the_page_of_ones_data_stays_text_and_so_it_is_taken_along(
+    shared: Site, door: str, number: int
+) -> None:
+    payload, client = PAYLOADS[number], shared.other().client
+    for act, names in (("correct", ("zone", "locale")), ("address", ("email",)), ("erase", ("else",))):
+        stays_text(client.post(f"{door}/{act}", data={"first_name": "Bob", **dict.fromkeys(names, payload)}))
+    stays_text(client.post(f"{door}/{in_path(payload)}", data={"purpose": payload, "course": payload}))
+    stays_text(client.post(f"{door}/correct", data={"first_name": payload}))
+    stays_text(client.post(f"{door}/html"))
+    assert client.post(f"{door}/json").json()["person"]["address"] == BOB
+    stays_text(client.post(shared.at("data"), data={"email": payload}))

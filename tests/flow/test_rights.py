@@ -10,10 +10,27 @@ from funnel.core.notice import HOUR_MS
 from funnel.flow import correcting, erasing, leaving, pausing, rights, signup, takeout
 from funnel.flow.correcting import Swap, Wishes
 from funnel.flow.rights import Door
+from funnel.mail.erasing import EraseFault
 from funnel.store import subscribers
 from funnel.store.db import reading, writing
-from funnel.store.tables import Record, consent, delivery, due, enrollment, metadata, notice, request, subscriber
+from funnel.store.tables import (
+    Record,
+    batch,
+    consent,
+    delivery,
+    due,
+    enrollment,
+    erasure,
+    event,
+    ledger,
+    metadata,
+    notice,
+    request,
+    subscriber,
+    tombstone,
+)
 from tests.conftest import BASE_URL
+from tests.flow.test_erasing import Provider, follow
 from tests.world import ALICE, BOB, CHARLIE, World
 
 NEW = "alice.new@example.org"
@@ -300,6 +317,59 @@ def test_a_new_address_counts_once_its_button_was_pressed_and_once_only(joined: 
     everything = [*joined.lessons(ALICE), *joined.lessons(NEW)]
     assert len(everything) == len(set(everything)) == len(joined.funnel().patterns["freeze"].lessons)
     assert data(joined, mailed(joined, NEW))["person"]["address"] == NEW
+
+
+def move(world: World, to: str = NEW) -> Swap:
+    """Alice asks for another address, and presses the button in the mail that goes there."""
+    correcting.ask_for_address(world.tools, mailed(world), to, world.clock())
+    world.work()
+    return correcting.swap(world.tools, world.token(world.mails(to)[-1], "this address"), world.clock()).state
+
+
+def test_an_address_that_was_left_is_forgotten_by_others_and_its_reader_is_not(joined: World) -> None:
+    provider = Provider(EraseFault("answer 500", temporary=True))
+    before = dump(joined)
+    assert move(joined) == Swap.DONE
+    assert (provider.told, len(joined.rows(erasure))) == ([], 1)
+    follow(joined, provider)
+    assert (provider.told, joined.rows(erasure), joined.rows(tombstone)) == ([ALICE], [], [])
+    for kept in (delivery, ledger, event):
+        assert before[kept.name] == dump(joined)[kept.name]
+    joined.days(40)
+    assert len(joined.lessons(NEW)) == len(joined.funnel().patterns["freeze"].lessons) - len(joined.lessons(ALICE))
+
+
+def test_the_mails_to_an_address_that_was_left_are_taken_out_of_the_outbox(joined: World) -> None:
+    assert joined.mails(ALICE)
+    move(joined)
+    follow(joined)
+    assert (joined.mails(ALICE), bool(joined.mails(NEW))) == ([], True)
+
+
+def test_the_same_address_in_other_letters_is_not_forgotten(joined: World) -> None:
+    assert move(joined, ALICE.upper()) == Swap.DONE
+    assert joined.rows(erasure) == []
+
+
+def test_an_address_is_left_once_its_last_mail_is_there(joined: World) -> None:
+    provider = Provider()
+    move(joined)
+    with writing(joined.tools.engine) as connection:
+        connection.execute(batch.update().values(state="unknown"))
+    for _ in range(3):
+        erasing.go_on(joined.tools, provider, joined.clock())
+        joined.clock.forward(seconds=30)
+    assert provider.told == []
+    with writing(joined.tools.engine) as connection:
+        connection.execute(batch.update().values(state="accepted"))
+    erasing.go_on(joined.tools, provider, joined.clock())
+    assert provider.told == [ALICE]
+
+
+def test_only_who_presses_the_button_in_the_new_mail_leaves_an_address(joined: World) -> None:
+    correcting.ask_for_address(joined.tools, mailed(joined), NEW, joined.clock())
+    joined.work()
+    assert joined.rows(erasure) == []
 
 
 def test_a_newer_wish_for_an_address_takes_the_place_of_the_older(joined: World) -> None:

@@ -1,9 +1,9 @@
 """The HTTP server: uvicorn, with patience for slow people and none for those who hold connections open."""
 
 import asyncio
-import logging
 import resource
 import sys
+from functools import partial
 from typing import Any
 
 import h11
@@ -30,6 +30,10 @@ class Impatient(H11Protocol):
     _limit: asyncio.TimerHandle | None = None
     _since_s = 0.0
 
+    def __init__(self, *args: Any, most: int, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._most = most
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._since_s = self.loop.time()
@@ -50,14 +54,18 @@ class Impatient(H11Protocol):
         self._watch()
 
     def send_400_response(self, msg: str) -> None:
-        """To what is no HTTP. To HEAD, or once an answer has begun, uvicorn's would break the rules itself."""
+        """To what is no HTTP. To HEAD, or once an answer has begun, uvicorn's would break the rules itself; and whoever
+        waits for the rest of this request must hear that there is none."""
+        if self.cycle and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         try:
             super().send_400_response(msg)
         except h11.LocalProtocolError:
             self.transport.close()
 
     def _make_room(self) -> None:
-        if self.limit_concurrency is None or len(self.connections) < self.limit_concurrency:
+        if len(self.connections) <= self._most:
             return
         others = [each for each in self.connections if isinstance(each, Impatient) and each.is_unfinished]
         longest = min(others, key=lambda each: each._since_s, default=self)
@@ -84,8 +92,6 @@ class Impatient(H11Protocol):
 
 def serve(runtime: Runtime) -> None:
     """Answers until it is told to stop."""
-    # pages.broken has logged the fault's kind and place; a traceback's message could hold what somebody typed.
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not record.exc_info)
     uvicorn.run(create_app(runtime), host=runtime.settings.host, port=runtime.settings.port, **options(_room()))
 
 
@@ -102,15 +108,15 @@ def _room() -> int:
 def options(most: int = MOST_CONNECTIONS) -> dict[str, Any]:
     """uvicorn's, for so many connections at once."""
     return {
-        "http": Impatient,
+        "http": partial(Impatient, most=most),
         "ws": "none",
         "log_level": "warning",
+        "log_config": None,  # our own: what an error says could hold what somebody typed
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,  # the guard reads them, and only from whom it trusts
         "timeout_keep_alive": 5,
         "h11_max_incomplete_event_size": LARGEST_HEAD,
         "timeout_graceful_shutdown": 8,
-        "limit_concurrency": most,
         "backlog": BACKLOG,
     }

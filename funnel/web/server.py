@@ -10,6 +10,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from funnel import presence
 from funnel.runtime import Runtime
 from funnel.web.app import create_app
 
@@ -92,7 +93,11 @@ class Impatient(H11Protocol):
 
 def serve(runtime: Runtime) -> None:
     """Answers until it is told to stop."""
-    uvicorn.run(create_app(runtime), host=runtime.settings.host, port=runtime.settings.port, **options(_room()))
+    leave = presence.keep_saying(runtime.redis, "web", lambda: runtime.tools.keyring.whole)
+    try:
+        uvicorn.run(create_app(runtime), host=runtime.settings.host, port=runtime.settings.port, **options(_room()))
+    finally:
+        leave()
 
 
 def _room() -> int:

@@ -55,8 +55,8 @@ def redis_state(visit: Visit) -> dict[str, object]:
 
 def outbox(visit: Visit) -> Response:
     folder = _outbox_folder(visit)
-    paths = sorted(folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    mails = [_summary(path) for path in paths[:SHOWN]]
+    paths = sorted(folder.glob("*.eml"), key=_written_ns, reverse=True)
+    mails = [found for path in paths[:SHOWN] if (found := _summary(path))]
     return visit.page("outbox", funnel=_any_funnel(visit), mails=mails, more=max(len(paths) - SHOWN, 0))
 
 
@@ -100,14 +100,30 @@ def _outbox_folder(visit: Visit) -> Path:
 def _message(visit: Visit) -> tuple[EmailMessage, str]:
     name = visit.request.path_params["name"]
     path = next((path for path in _outbox_folder(visit).glob("*.eml") if path.stem == name), None)
-    if path is None:
+    message = _read(path) if path else None
+    if message is None:
         raise HTTPException(404)
-    return email.message_from_bytes(path.read_bytes(), policy=SMTP), name
+    return message, name
 
 
-def _summary(path: Path) -> dict[str, str]:
-    message = email.message_from_bytes(path.read_bytes(), policy=SMTP)
-    return _summary_of(message, path.stem)
+def _summary(path: Path) -> dict[str, str] | None:
+    message = _read(path)
+    return _summary_of(message, path.stem) if message else None
+
+
+def _written_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _read(path: Path) -> EmailMessage | None:
+    """None for a mail whose reader has been erased this very moment."""
+    try:
+        return email.message_from_bytes(path.read_bytes(), policy=SMTP)
+    except FileNotFoundError:
+        return None
 
 
 def _summary_of(message: EmailMessage, name: str) -> dict[str, str]:

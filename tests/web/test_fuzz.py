@@ -35,7 +35,7 @@ texts = some.one_of(some.sampled_from(["yes", "fawn", ALICE, "Europe/Berlin", ""
 @pytest.fixture(scope="module")
 def known(shared: Site) -> Known:
     """Everything that a tour of the pages and mails shows of real links, forms and cookies."""
-    found = Known("notes.example.org", shared.slug, shared.cookie, lambda body: Signer().headers(body, 0))
+    found = Known("notes.example.org", (shared.slug,), shared.cookie, lambda body: Signer().headers(body, 0))
     shared.take_quiz(answers_for(shared.funnel, "fawn"))
     for _, page in tour(shared.other()):
         found.see(Page(BASE_URL, page.text), f"{shared.cookie}={shared.client.cookies[shared.cookie]}")

@@ -38,7 +38,7 @@ class Crowd(threading.Thread):
     def run(self) -> None:
         for number in itertools.count():
             try:
-                self.come(f"person{number}@example.org")
+                self.come(f"person{number}@example.org", self.rng.choice(self.known.slugs))
                 self.read_mails()
             except Stumbled as error:
                 self.stumbles.append(str(error))
@@ -47,16 +47,19 @@ class Crowd(threading.Thread):
             if self.stop.wait(PAUSE_S):
                 return
 
-    def come(self, address: str) -> None:
+    def come(self, address: str, slug: str) -> None:
         """From the article to the page that says that a mail is on its way."""
-        at = f"/{self.known.slug}"
+        at = f"/{slug}"
         with self._browser() as browser:
             for path in ("", "/how", "/support", "/data", "/start"):
                 self._look(browser, "GET", at + path)
             shown = self._look(browser, "POST", f"{at}/start")
             while question := re.search(rf"{at}/q/\d+$", shown.url):
                 shown = self._look(browser, "POST", question[0], {**_stamp(shown), **self._answer(shown)})
-            self._look(browser, "POST", f"{at}/choose", {**_stamp(shown), "pattern": "fawn"})
+            patterns = [each.value for form in shown.forms for each in form.buttons if each.name == "pattern"]
+            self._look(
+                browser, "POST", f"{at}/choose", {**_stamp(shown), "pattern": self.rng.choice(patterns or ["fawn"])}
+            )
             form = {**_stamp(self._look(browser, "GET", f"{at}/join")), "email": address, "first_name": "P", **CONSENTS}
             self._look(browser, "POST", f"{at}/join", form)
             self._look(
@@ -67,6 +70,8 @@ class Crowd(threading.Thread):
     def read_mails(self) -> None:
         """Learns the links of new mails, and opens them as their readers would."""
         for path in sorted(self.outbox.glob("*.eml")):
+            if self.stop.is_set():
+                return
             if path in self._read:
                 continue
             self._read.add(path)

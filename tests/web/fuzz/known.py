@@ -64,7 +64,7 @@ class Known:
     """
 
     host: str
-    slug: str
+    slugs: Sequence[str]
     cookie: str
     signed: Callable[[bytes], Mapping[str, str]]
     tokens: dict[str, deque[str]] = field(default_factory=lambda: defaultdict(_few))
@@ -72,7 +72,7 @@ class Known:
     forms: dict[str, deque[Filled]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=MOST)))
     mails: deque[str] = field(default_factory=_few)
     batches: deque[str] = field(default_factory=_few)
-    events: Sequence[str] = ("tried", "liked")
+    events: Sequence[str] = ("cooked", "swap")
 
     def read(self, mail: Mail) -> None:
         """Keeps the links of a mail."""
@@ -112,7 +112,7 @@ def fill(rng: Random, known: Known, path: str) -> list[str]:
     first, use = path.split("/")[1], rng.choice(ASKABLE)
     kind = str(use) if first == "data" else first
     supply: dict[str, Sequence[str]] = {
-        **{"token": known.tokens[kind] or [NOBODYS], "use": [use], "slug": [known.slug], "act": list(ACTS)},
+        **{"token": known.tokens[kind] or [NOBODYS], "use": [use], "slug": known.slugs, "act": list(ACTS)},
         **{"event": known.events, "number": [str(number) for number in range(1, 12)], "name": known.mails or ["x"]},
         "file": sorted(file.name for file in STATIC.iterdir()),
     }

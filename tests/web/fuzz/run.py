@@ -1,6 +1,7 @@
 """A run against real processes: what was asked, how it was answered, and what went wrong."""
 
 import json
+import shutil
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from sqlalchemy import select
 from funnel.keyring import fresh_entry
 from funnel.store.db import open_engine
 from funnel.store.tables import batch
+from tests.conftest import ROOT
 from tests.fakes.webhook import Signer
 from tests.service.conftest import Service, running
 from tests.web.fuzz.case import Case
@@ -45,7 +47,8 @@ class Run:
     def go(self, minutes: float) -> None:
         """Until the time is up, or enough has gone wrong."""
         crowd = Crowd(self.service.url, self.service.outbox, self.known, Random(f"{self.seed} crowd"))
-        crowd.come("first@example.org")
+        for slug in self.known.slugs:
+            crowd.come("first@example.org", slug)
         self.service.until_mail("first@example.org", 1)
         crowd.read_mails()
         crowd.start()
@@ -53,6 +56,7 @@ class Run:
         for hand in hands:
             hand.start()
         self._watch(minutes)
+        crowd.stop.set()
         for thread in (*hands, crowd):
             thread.join(60)
         self.faults |= {("a person", what): what for what in crowd.stumbles}
@@ -96,7 +100,7 @@ class Run:
     def _still_works(self, crowd: Crowd) -> None:
         """After all that somebody signs up and gets their mail, and the worker has only just ticked."""
         try:
-            crowd.come("last@example.org")
+            crowd.come("last@example.org", self.known.slugs[0])
             self.service.until_mail("last@example.org", 1)
             age_ms = httpx2.get(f"{self.service.url}/readyz").json()["tick_age_ms"]
             if age_ms is None or age_ms > LARGEST_TICK_AGE_MS:
@@ -118,13 +122,20 @@ def complaints(log: str) -> Iterator[str]:
 
 @contextmanager
 def started(home: Path, seed: str, day: str, database_url: str) -> Iterator[Run]:
-    """A service that limits nobody, and takes a signed provider's word."""
+    """A service of two funnels that limits nobody, and takes a signed provider's word."""
     signer = Signer()
     env = {**UNLIMITED, "FUNNEL_PROXIES": "1", "FUNNEL_DAY": day, "SENDGRID_WEBHOOK_KEY": signer.public}
+    content = home.parent / "content"
+    for folder in (ROOT, ROOT / "tests/example"):
+        for part in ("sequences", "emails"):
+            shutil.copytree(folder / part, content / part, dirs_exist_ok=True)
+    env |= {"FUNNEL_CONTENT": str(content)}
     env |= {"DATABASE_URL": database_url, "FUNNEL_KEYS": fresh_entry(1), "FUNNEL_MAIL": "outbox"}
     with running(home, {**env, "FUNNEL_HOST": "127.0.0.1"}) as service:
         host = service.url.removeprefix("http://")
-        known = Known(host, "house", "house", lambda body: signer.headers(body, time.time_ns() // 1_000_000))
+        known = Known(
+            host, ("house", "kitchen"), "house", lambda body: signer.headers(body, time.time_ns() // 1_000_000)
+        )
         yield Run(service, known, seed, database_url)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from funnel.core import links
 from funnel.core.consent import confirming_lifts
@@ -126,7 +127,10 @@ def look_at(tools: Tools, token: str, now_ms: int) -> Swapped:
 
 def swap(tools: Tools, token: str, now_ms: int) -> Swapped:
     """Makes the address that the link was mailed to its reader's own. Once."""
-    swapped, old, lessons = _swap(tools, token, now_ms)
+    try:
+        swapped, old, lessons = _swap(tools, token, now_ms)
+    except IntegrityError:  # somebody has just signed up there, this very moment: they are found now
+        swapped, old, lessons = _swap(tools, token, now_ms)
     if old:  # whoever has the old address from now on may begin there
         watch.forget(tools.marks, tools.keyring.tag_key, lessons, old, now_ms)
     return swapped

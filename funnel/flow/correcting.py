@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from funnel.core import links
-from funnel.core.consent import confirming_lifts
+from funnel.core.consent import Standing, confirming_lifts
 from funnel.core.notice import ADDRESS, RIGHTS
 from funnel.core.schedule import PACES, is_zone
 from funnel.core.sequence import Funnel
@@ -182,6 +182,8 @@ def _move(connection: Connection, tools: Tools, reader: Record, key: bytes, pers
     version, (hash_, *_) = people.names(connection, tools.keyring, person.address, now_ms)
     signups.replace_all(connection, reader.id)
     subscribers.reseal(connection, reader.id, hash_, people.seal_person(key, hash_, person))
+    if reader.state == Standing.ACTIVE:  # since now: what bounced before has bounced elsewhere
+        subscribers.set_state(connection, reader.id, Standing.ACTIVE, now_ms)
     subscribers.rewrap(connection, reader.id, tools.keyring.wrap(key, hash_, version))
 
 

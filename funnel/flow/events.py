@@ -121,8 +121,15 @@ def _stopped(connection: Connection, rows: Iterable[Record]) -> _Stopped:
             theirs = _reasons_of(found, reader.id if reader else None, row.address_hash)
         else:
             theirs = _reasons_of(found, row.subscriber_id)
-        theirs[reason] = max(theirs.get(reason, 0), row.at_ms)
+        theirs[reason] = max(theirs.get(reason, 0), _moment_ms(row, reason))
     return found
+
+
+def _moment_ms(row: Record, reason: Suppressed) -> int:
+    """When something held: that nobody is there, when the mail left. Its reader may have moved since."""
+    if reason == Suppressed.BOUNCED and row.started_ms is not None:
+        return min(int(row.at_ms), int(row.started_ms))
+    return int(row.at_ms)
 
 
 def _reasons_of(found: _Stopped, reader_id: int | None, address_hash: bytes = b"") -> dict[Suppressed, int]:

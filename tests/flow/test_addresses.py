@@ -76,6 +76,21 @@ def tell_of_the_newest_mail(world: World, kind: str, why: Why) -> None:
     events.apply(world.tools, world.clock())
 
 
+def test_what_bounces_late_at_an_address_that_was_left_stops_nobody(joined: World) -> None:
+    lesson = next(row for row in joined.rows(batch) if row.kind == "lesson")
+    joined.clock.forward(seconds=300)
+    assert move(joined) == Swap.DONE
+    joined.clock.forward(seconds=300)
+    with writing(joined.tools.engine) as connection:
+        late = Event(lesson.uid, 1, 0, "bounce", Why.BOUNCED, joined.clock())
+        event_store.add(connection, [(lesson.id, late)], joined.clock())
+    events.apply(joined.tools, joined.clock())
+    assert [row.state for row in joined.rows(subscriber)] == [Standing.ACTIVE]
+    assert joined.rows(suppression) == []
+    joined.days(2)
+    assert joined.lessons(NEW)
+
+
 TOLD = [("bounce", Why.BOUNCED, Suppressed.BOUNCED), ("spamreport", Why.COMPLAINT, Suppressed.COMPLAINT)]
 
 

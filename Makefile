@@ -1,11 +1,11 @@
 # run · test · lint: the only doors a newcomer needs. `make bench` measures, `make chaos` kills, `make histories` looks for
-# a mail without a right to it, `make enumeration` tries to find out who is known, `make audit` looks for known holes,
-# `make format` tidies, `make lock` renews the pinned requirements, `make schema` the schemas by which editors check
-# content.
+# a mail without a right to it, `make enumeration` tries to find out who is known, `make fuzz`
+# sends what nobody would think of, `make audit` looks for known holes, `make format` tidies, `make lock` renews the
+# pinned requirements, `make schema` the schemas by which editors check content.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint format browser screenshots lock schema bench chaos histories enumeration audit
+.PHONY: run test lint format browser screenshots lock schema bench chaos histories enumeration fuzz audit
 .DEFAULT_GOAL := run
 
 run: .venv/.runtime
@@ -41,6 +41,9 @@ histories: .venv/.tests
 
 enumeration: .venv/.tests
 	@$(BIN)/python -m tests.web.enumeration
+
+fuzz: .venv/.tests
+	@$(BIN)/python -m tests.web.fuzz
 
 audit: .audit/.ready
 	@.audit/bin/bandit -q -c pyproject.toml -r funnel && echo "bandit: nothing found in our own source."

@@ -6,6 +6,7 @@ from typing import Any
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
+from funnel import presence
 from funnel.core.schedule import GRACE_MS
 from funnel.runtime import LAST_TICK
 from funnel.store.tables import Record
@@ -42,6 +43,8 @@ async def _tell(ctx: dict[str, Any], found: Sequence[Record]) -> None:
         given.update(part)
     ctx["hinted"] = slot, given
     await redis.set(LAST_TICK, now_ms)
+    key, value = presence.said("worker", ctx["hands"].runtime.tools.keyring.whole)
+    await redis.set(key, value, px=presence.FADES_MS)
 
 
 def _by_thousands(found: Sequence[Record]) -> Iterator[list[int]]:

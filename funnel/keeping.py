@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from funnel import backup, keyfile
+from funnel import backup, keyfile, presence
 from funnel.backup import BackupError
 from funnel.flow import restoring, rotation
 from funnel.flow.doctor import moment
@@ -25,7 +25,11 @@ from funnel.runtime import Runtime
 from funnel.store.backup import is_empty
 from funnel.store.db import migrate, reading
 
-DEPLOYED = "Web and worker processes that were not started with version {} will turn people away until they are. Go on?"
+DEPLOYED = "Web and worker processes without version {} will turn people away until they have it ({}). Go on?"
+WITHOUT = (
+    "Version {} has not reached: {}. Start them anew with the FUNNEL_KEYS of this command; what has ended is forgotten "
+    "within a minute."
+)
 
 
 @click.group(help="The keyring: which of its versions are needed for what, and changing to a newer one.")
@@ -105,8 +109,21 @@ def _provide(runtime: Runtime, yes: bool) -> None:
         raise click.ClickException(
             "Nothing to change to: `funnel keys new` makes a version; add it to FUNNEL_KEYS, start every process anew."
         )
-    elif not path and not yes and not rotation.is_begun(runtime.tools):
-        click.confirm(DEPLOYED.format(runtime.tools.keyring.version), abort=True)
+    elif not path and not rotation.is_begun(runtime.tools):
+        _need_deployed(runtime, yes)
+
+
+def _need_deployed(runtime: Runtime, yes: bool) -> None:
+    """Every process that says that it is there must have the new version; of others only the operator knows."""
+    version = runtime.tools.keyring.version
+    there = presence.processes(runtime.redis)
+    if without := [each.name for each in there or () if version not in each.versions]:
+        raise click.ClickException(WITHOUT.format(version, "; ".join(without)))
+    known = (
+        "Redis does not answer, so nobody is known" if there is None else f"{len(there)} known to be running have it"
+    )
+    if not yes:
+        click.confirm(DEPLOYED.format(version, known), abort=True)
 
 
 @keys.command(help="Print an entry for FUNNEL_KEYS: the next version, with a fresh key. Nothing else changes.")

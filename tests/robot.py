@@ -199,10 +199,10 @@ class Mail:
 def mails(folder: Path, to: str | None = None) -> list[Mail]:
     """The outbox's messages, oldest first."""
     paths = sorted(folder.glob("*.eml"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    return [mail for mail in map(_read, paths) if to is None or mail.to == to]
+    return [mail for mail in map(read, paths) if to is None or mail.to == to]
 
 
 @functools.lru_cache(4096)
-def _read(path: Path) -> Mail:
+def read(path: Path) -> Mail:
     """A message of the outbox never changes."""
     return Mail(path, email.message_from_bytes(path.read_bytes(), policy=SMTP))

@@ -11,6 +11,7 @@ BOUNCE_MS = 30 * 24 * 3_600_000  # how long an address rests after a hard bounce
 SKEW_MS = 60_000  # how far a provider's clock may be from ours
 
 
+SUPPRESSED = "suppressed"  # why a service mail is not sent to an address that is not mailed
 NOT_MAILED = "not mailed: see the delivery"  # why a course is paused whose lesson must not be sent
 RESCHEDULED = "rescheduled"  # why a lesson is not sent whose reader has another due row
 
@@ -104,7 +105,7 @@ def notice_refusal(standing: str, suppression: Suppression | None, sent: Mapping
     `sent` tells for each window of NOTICE_LIMITS how many of its kind have been sent in it.
     """
     if not confirming_lifts(standing, suppression, now_ms):
-        return "suppressed"
+        return SUPPRESSED
     if any(sent.get(window_ms, 0) >= most for window_ms, most in NOTICE_LIMITS.items()):
         return "too many"
     return None

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from funnel.core import links
-from funnel.core.consent import confirming_lifts
+from funnel.core.consent import Standing, confirming_lifts
 from funnel.core.notice import ADDRESS, RIGHTS
 from funnel.core.schedule import PACES, is_zone
 from funnel.core.sequence import Funnel
-from funnel.flow import people, placing, watch
+from funnel.flow import erasing, people, placing, watch
 from funnel.flow.people import Person
 from funnel.flow.rights import held
 from funnel.flow.tools import Tools
@@ -126,17 +127,22 @@ def look_at(tools: Tools, token: str, now_ms: int) -> Swapped:
 
 def swap(tools: Tools, token: str, now_ms: int) -> Swapped:
     """Makes the address that the link was mailed to its reader's own. Once."""
-    swapped, old, lessons = _swap(tools, token, now_ms)
+    try:
+        swapped, old, lessons = _swap(tools, token, now_ms)
+    except IntegrityError:  # somebody has just signed up there, this very moment: they are found now
+        swapped, old, lessons = _swap(tools, token, now_ms)
     if old:  # whoever has the old address from now on may begin there
         watch.forget(tools.marks, tools.keyring.tag_key, lessons, old, now_ms)
     return swapped
 
 
 def _swap(tools: Tools, token: str, now_ms: int) -> tuple[Swapped, str, list[int]]:
-    """What became of it; and if it was done, the old address and the lessons that were sent there."""
+    """What became of it; and if it was done, the address that was left, and the lessons that were sent there."""
     with writing(tools.engine) as connection:
         seen, notice = _look_at(connection, tools, token, now_ms)
         reader = notice and subscribers.by_id(connection, notice.subscriber_id, lock=True)
+        if reader:
+            seen, notice = _look_at(connection, tools, token, now_ms)  # pressed twice: the other one may be through
         if seen.state != Swap.OPEN or not notice or not reader:
             return seen, "", []
         try:
@@ -155,8 +161,19 @@ def _swap(tools: Tools, token: str, now_ms: int) -> tuple[Swapped, str, list[int
         _move(connection, tools, reader, key, Person(new, known.first_name), now_ms)
         for kind in (ADDRESS, RIGHTS):  # whoever reads the old address opens nothing any more
             rights.expire(connection, reader.id, kind, now_ms)
-        lessons = list(history.ledger_entries(connection, reader.id))
-        return Swapped(Swap.DONE, seen.funnel, seen.locale), known.address, lessons
+        done = Swapped(Swap.DONE, seen.funnel, seen.locale)
+        return (
+            (done, "", [])
+            if reader.address_hash in hashes
+            else (done, *_leave(connection, tools, reader, known, now_ms))
+        )
+
+
+def _leave(connection: Connection, tools: Tools, reader: Record, known: Person, now_ms: int) -> tuple[str, list[int]]:
+    """The address that was left, and what was sent there; others are to forget it."""
+    lessons = list(history.ledger_entries(connection, reader.id))
+    erasing.leave_address(connection, tools, reader.id, known.address, lessons, now_ms)
+    return known.address, lessons
 
 
 def _move(connection: Connection, tools: Tools, reader: Record, key: bytes, person: Person, now_ms: int) -> None:
@@ -165,6 +182,8 @@ def _move(connection: Connection, tools: Tools, reader: Record, key: bytes, pers
     version, (hash_, *_) = people.names(connection, tools.keyring, person.address, now_ms)
     signups.replace_all(connection, reader.id)
     subscribers.reseal(connection, reader.id, hash_, people.seal_person(key, hash_, person))
+    if reader.state == Standing.ACTIVE:  # since now: what bounced before has bounced elsewhere
+        subscribers.set_state(connection, reader.id, Standing.ACTIVE, now_ms)
     subscribers.rewrap(connection, reader.id, tools.keyring.wrap(key, hash_, version))
 
 

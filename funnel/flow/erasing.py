@@ -20,7 +20,6 @@ from funnel.keyring import Keyring, Outdated, Unreadable, new_key, seal, unseal
 from funnel.mail.erasing import EraseFault, Forgets
 from funnel.store import erasing, keys, subscribers
 from funnel.store.db import exclude_starts, reading, writing
-from funnel.store.erasing import Traces
 from funnel.store.keys import ERASURE
 from funnel.store.tables import Record
 
@@ -50,7 +49,7 @@ class Known(NamedTuple):
     places: list[tuple[int, int]]
     lessons: list[int]
     enrollments: list[int]
-    subscriber_id: int
+    subscriber_id: int  # 0 where only an address has been left
 
 
 def erase(tools: Tools, address: str, now_ms: int) -> bool:
@@ -70,11 +69,22 @@ def erase_reader(connection: Connection, tools: Tools, reader: Record, by: By, n
     """
     exclude_starts(connection)
     found = erasing.traces(connection, reader.id)
-    _remember(connection, tools.keyring, reader, found, now_ms)
+    address, messages = _address_of(connection, tools.keyring, reader), erasing.message_names(found)
+    known = Known(address, messages, found.places, found.lessons, found.enrollments, reader.id)
+    _remember(connection, tools.keyring, known, now_ms)
     erasing.delete_person(connection, reader.id, found)
     if by != By.UNCONFIRMED:
         subscribers.suppress(connection, reader.address_hash, Suppressed.ERASED, now_ms)
     _bury(connection, by, now_ms)
+
+
+def leave_address(
+    connection: Connection, tools: Tools, subscriber_id: int, address: str, lessons: list[int], now_ms: int
+) -> None:
+    """Others are to forget an address that a reader has changed for another, and that these lessons went there. What is
+    being handed over at that moment is waited for."""
+    places = erasing.traces(connection, subscriber_id).places
+    _remember(connection, tools.keyring, Known(address, [], places, lessons, [], 0), now_ms)
 
 
 def go_on(tools: Tools, others: Forgets, now_ms: int) -> int:
@@ -128,10 +138,11 @@ def _tell(tools: Tools, others: Forgets, known: Known, now_ms: int) -> str | Non
 
 def _finish(connection: Connection, known: Known, row: Record) -> None:
     """Once more, for what somebody wrote who had begun before the erasure and committed after it."""
-    found = erasing.traces(connection, known.subscriber_id)
-    ids = sorted({*found.enrollments, *known.enrollments})
-    erasing.delete_person(connection, known.subscriber_id, found._replace(enrollments=ids))
-    erasing.delete_events(connection, known.places)
+    if known.subscriber_id:
+        found = erasing.traces(connection, known.subscriber_id)
+        ids = sorted({*found.enrollments, *known.enrollments})
+        erasing.delete_person(connection, known.subscriber_id, found._replace(enrollments=ids))
+        erasing.delete_events(connection, known.places)
     erasing.forget(connection, row.id)
 
 
@@ -157,14 +168,17 @@ def finding(tools: Tools) -> list[Finding]:
     return [Finding(Level.BAD if rows[0].tries > 3 else Level.WARN, "erasures", says, do)]
 
 
-def _remember(connection: Connection, keyring: Keyring, reader: Record, found: Traces, now_ms: int) -> None:
-    """Seals what others must be told under a key of its own: that of the person is about to go."""
+def _address_of(connection: Connection, keyring: Keyring, reader: Record) -> str:
+    """ "" where nobody can read it."""
     try:
         key = people.key_for(connection, keyring, reader)
-        address = people.open_person(key, reader.address_hash, reader.sealed).address
+        return people.open_person(key, reader.address_hash, reader.sealed).address
     except (LookupError, Unreadable):
-        address = ""
-    known = Known(address, erasing.message_names(found), found.places, found.lessons, found.enrollments, reader.id)
+        return ""
+
+
+def _remember(connection: Connection, keyring: Keyring, known: Known, now_ms: int) -> None:
+    """Seals what others must be told under a key of its own: that of the person is about to go, or to move."""
     fresh = new_key()
     sealed = seal(fresh, orjson.dumps([*known]), ERASURE)
     version = keys.hold(connection, keyring.version, now_ms)

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from funnel.core.consent import Suppressed
 from funnel.core.delivery import EVIDENCE, Cause, Kind
 from funnel.core.event import CAUSES, KNOWN, SUPPRESSES
+from funnel.core.notice import ADDRESS
 from funnel.flow.leaving import suppress
 from funnel.flow.settle import prove
 from funnel.flow.tools import Tools
@@ -78,16 +79,14 @@ def _apply_some(tools: Tools, now_ms: int) -> Sequence[Record]:
             return ()
         rows = _affordable(events.new(connection, COST_AT_ONCE))
         telling = [row for row in rows if row.kind in KNOWN and row.batch_kind]
-        stopped = _stopped(telling)
+        stopped = _stopped(connection, telling)
         # Locked in the order of everybody else: a person first, then the starts, then batches and deliveries.
-        readers = subscribers.locked(connection, list(stopped)) if stopped else ()
+        readers = subscribers.locked(connection, list(stopped.readers)) if stopped.readers else ()
         if readers:
             exclude_starts(connection)
         _believe(connection, tools, telling, now_ms)
         _move(connection, telling)
-        for reader in readers:
-            for reason, at_ms in stopped[reader.id].items():
-                suppress(connection, reader, reason, min(at_ms, now_ms), now_ms)
+        _stop(connection, readers, stopped, now_ms)
         events.handle(connection, [row.id for row in rows], now_ms)
         return rows
 
@@ -102,16 +101,52 @@ def _affordable(rows: Sequence[Record]) -> Sequence[Record]:
     return rows[: max(1, sum(1 for cost in costs if cost <= COST_AT_ONCE))]
 
 
-def _stopped(rows: Iterable[Record]) -> dict[int, dict[Suppressed, int]]:
-    """subscriber → why they are to be mailed no more, the strongest reason last → since when."""
-    found: dict[int, dict[Suppressed, int]] = {}
+class _Stopped(NamedTuple):
+    """Who is to be mailed no more: by subscriber, and by the hash of an address that is nobody's here, the reasons and
+    since when each holds."""
+
+    readers: dict[int, dict[Suppressed, int]]
+    strangers: dict[bytes, dict[Suppressed, int]]
+
+
+def _stopped(connection: Connection, rows: Iterable[Record]) -> _Stopped:
+    """What tells against an address to which somebody wanted to move tells nothing against their own."""
+    found = _Stopped({}, {})
     for row in rows:
         reason = SUPPRESSES.get(row.reason)
-        if reason and row.subscriber_id:
-            theirs = found.setdefault(row.subscriber_id, {})
-            theirs[reason] = max(theirs.get(reason, 0), row.at_ms)
-    ranks = list(Suppressed)
-    return {id_: dict(sorted(theirs.items(), key=lambda each: ranks.index(each[0]))) for id_, theirs in found.items()}
+        if not reason or not row.subscriber_id or (row.notice_kind == ADDRESS and not row.address_hash):
+            continue
+        if row.notice_kind == ADDRESS:
+            reader = subscribers.by_hash(connection, [row.address_hash])
+            theirs = _reasons_of(found, reader.id if reader else None, row.address_hash)
+        else:
+            theirs = _reasons_of(found, row.subscriber_id)
+        theirs[reason] = max(theirs.get(reason, 0), _moment_ms(row, reason))
+    return found
+
+
+def _moment_ms(row: Record, reason: Suppressed) -> int:
+    """When something held: that nobody is there, when the mail left. Its reader may have moved since."""
+    if reason == Suppressed.BOUNCED and row.started_ms is not None:
+        return min(int(row.at_ms), int(row.started_ms))
+    return int(row.at_ms)
+
+
+def _reasons_of(found: _Stopped, reader_id: int | None, address_hash: bytes = b"") -> dict[Suppressed, int]:
+    if reader_id is None:
+        return found.strangers.setdefault(address_hash, {})
+    return found.readers.setdefault(reader_id, {})
+
+
+def _stop(connection: Connection, readers: Iterable[Record], found: _Stopped, now_ms: int) -> None:
+    """For every reason, the strongest last."""
+    for reason in Suppressed:
+        for reader in readers:
+            if reason in found.readers[reader.id]:
+                suppress(connection, reader, reason, min(found.readers[reader.id][reason], now_ms), now_ms)
+        for address_hash, reasons in found.strangers.items():
+            if reason in reasons:
+                subscribers.suppress(connection, address_hash, reason, min(reasons[reason], now_ms))
 
 
 def _believe(connection: Connection, tools: Tools, rows: Iterable[Record], now_ms: int) -> None:

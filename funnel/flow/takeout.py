@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from funnel.core.consent import Enrolled
 from funnel.core.lesson import fill, is_link_only, segment_traits
+from funnel.core.notice import ADDRESS
 from funnel.core.sequence import Funnel
 from funnel.flow import people, rights
 from funnel.flow.tools import Tools
@@ -183,7 +184,10 @@ def _subject(connection: Connection, tools: Tools, row: Record) -> str | None:
 def _mail(row: Record, opened: _Opened, funnels: Mapping[str, Funnel]) -> Data:
     other = opened.person(row.sealed)
     about = {"kind": row.kind, "site": _site(row.funnel, funnels), "asked": moment(row.created_ms)}
-    about |= {"state": row.state or "sent", "why": row.reason, "link_works_until": moment(row.expires_ms)}
+    if row.kind == ADDRESS:  # what became of it could tell whether that address is known here: it may be anybody's
+        about |= {"state": "asked", "why": None, "link_works_until": None}
+    else:
+        about |= {"state": row.state or "sent", "why": row.reason, "link_works_until": moment(row.expires_ms)}
     return {**about, "to_another_address": other.address if other else None}
 
 

@@ -55,8 +55,9 @@ def is_alone(connection: Connection) -> bool:
 def new(connection: Connection, limit: int) -> Sequence[Record]:
     """The next events in order of their coming, with whom they are about.
 
-    Rows of (id, batch_id, attempt, kind, reason, at_ms, received_ms); of the batch (batch_kind, seen_ms), NULL when it
-    has gone; of the delivery or notice (target_id, subscriber_id), NULL when its reader has withdrawn.
+    Rows of (id, batch_id, attempt, kind, reason, at_ms, received_ms); of the batch (batch_kind, seen_ms, started_ms),
+    NULL when it has gone; of the delivery or notice (target_id, subscriber_id), NULL when its reader has withdrawn; and
+    of a notice (notice_kind, address_hash), where the hash is that of another address than its subscriber's.
     """
     told = ("id", "batch_id", "attempt", "kind", "reason", "at_ms", "received_ms")
     joined = event.outerjoin(batch, batch.c.id == event.c.batch_id)
@@ -65,9 +66,10 @@ def new(connection: Connection, limit: int) -> Sequence[Record]:
         joined = joined.outerjoin(table, and_(batch.c.kind == kind, place))
     columns = (
         *(event.c[name] for name in told),
-        *(batch.c.kind.label("batch_kind"), batch.c.seen_ms),
+        *(batch.c.kind.label("batch_kind"), batch.c.seen_ms, batch.c.started_ms),
         func.coalesce(delivery.c.id, notice.c.id).label("target_id"),
         func.coalesce(delivery.c.subscriber_id, notice.c.subscriber_id).label("subscriber_id"),
+        *(notice.c.kind.label("notice_kind"), notice.c.address_hash),
     )
     found = select(*columns).select_from(joined).where(event.c.handled_ms.is_(None))
     return connection.execute(found.order_by(event.c.id).limit(limit)).all()

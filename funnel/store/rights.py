@@ -17,9 +17,12 @@ def by_token(connection: Connection, kind: str, token_hash: bytes) -> Record | N
 
 
 def expire(connection: Connection, subscriber_id: int, kind: str, now_ms: int) -> None:
-    """Ends every link of this kind that this person has been mailed, and forgets the addresses they were sent to."""
+    """Ends every link of this kind that this person has been mailed, and forgets the addresses they were sent to.
+
+    Their hashes stay for some days: the provider may still tell that nobody is there, or that somebody complains.
+    """
     theirs = (notice.c.subscriber_id == subscriber_id) & (notice.c.kind == kind)
-    connection.execute(notice.update().where(theirs).values(expires_ms=now_ms, sealed=None, address_hash=None))
+    connection.execute(notice.update().where(theirs).values(expires_ms=now_ms, sealed=None))
 
 
 def drop_waiting(connection: Connection, subscriber_id: int, kind: str, reason: str) -> None:

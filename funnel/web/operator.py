@@ -19,6 +19,8 @@ from funnel.store.db import is_current, reading
 from funnel.web.visit import Visit
 
 SHOWN = 500
+# What a proxy on this machine adds that nobody told us of: whoever comes through it may be anybody.
+PASSED_ON = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip", "forwarded", "via")
 FRAME_MAY = "allow-popups allow-top-navigation-by-user-activation"
 
 
@@ -55,8 +57,8 @@ def redis_state(visit: Visit) -> dict[str, object]:
 
 def outbox(visit: Visit) -> Response:
     folder = _outbox_folder(visit)
-    paths = sorted(folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    mails = [_summary(path) for path in paths[:SHOWN]]
+    paths = sorted(folder.glob("*.eml"), key=_written_ns, reverse=True)
+    mails = [found for path in paths[:SHOWN] if (found := _summary(path))]
     return visit.page("outbox", funnel=_any_funnel(visit), mails=mails, more=max(len(paths) - SHOWN, 0))
 
 
@@ -83,7 +85,7 @@ def only_operators(visit: Visit) -> None:
     known = token is not None and hmac.compare_digest(given.encode(), token.encode())
     # Both ends: a name that somebody points at this machine (DNS rebinding) is not this machine.
     here = client is not None and client.host in LOOPBACK and visit.request.url.hostname in LOOPBACK
-    here = here and "x-forwarded-for" not in visit.request.headers  # a proxy here that nobody told us of
+    here = here and not any(name in visit.request.headers for name in PASSED_ON)
     if not known and not here:
         raise HTTPException(404)
 
@@ -100,14 +102,30 @@ def _outbox_folder(visit: Visit) -> Path:
 def _message(visit: Visit) -> tuple[EmailMessage, str]:
     name = visit.request.path_params["name"]
     path = next((path for path in _outbox_folder(visit).glob("*.eml") if path.stem == name), None)
-    if path is None:
+    message = _read(path) if path else None
+    if message is None:
         raise HTTPException(404)
-    return email.message_from_bytes(path.read_bytes(), policy=SMTP), name
+    return message, name
 
 
-def _summary(path: Path) -> dict[str, str]:
-    message = email.message_from_bytes(path.read_bytes(), policy=SMTP)
-    return _summary_of(message, path.stem)
+def _summary(path: Path) -> dict[str, str] | None:
+    message = _read(path)
+    return _summary_of(message, path.stem) if message else None
+
+
+def _written_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _read(path: Path) -> EmailMessage | None:
+    """None for a mail whose reader has been erased this very moment."""
+    try:
+        return email.message_from_bytes(path.read_bytes(), policy=SMTP)
+    except FileNotFoundError:
+        return None
 
 
 def _summary_of(message: EmailMessage, name: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from funnel.flow.correcting import Swap, Wishes
 from funnel.flow.rights import Door, Holder
 from funnel.language import later
 from funnel.web.joining import LINK, LONGEST_ADDRESS, LONGEST_NAME, address_of, is_name
-from funnel.web.visit import Visit
+from funnel.web.visit import Visit, knock
 
 NO_ADDRESS = later("That doesn't look like an email address. It should read like name@example.org.")
 NO_NAME = later("A first name may have up to %(longest)s letters and no control characters.")
@@ -123,6 +123,7 @@ def _address(visit: Visit, holder: Holder) -> Response:
     address = address_of(visit.form.get("email", "").strip(), local=visit.site.settings.local_mail)
     if address is None:
         return _yours(visit, holder, problems={"email": NO_ADDRESS})
+    knock(visit)
     correcting.ask_for_address(visit.tools, _token(visit), address, visit.now_ms)
     return _yours(
         visit, holder, done=later("A mail is on its way to the new address. It counts once you press the button there.")
@@ -161,6 +162,7 @@ def _close(visit: Visit, holder: Holder) -> Response:
 
 
 def _again(visit: Visit, holder: Holder) -> Response:
+    knock(visit)
     rights.ask_anew(visit.tools, _token(visit), visit.now_ms)
     return _page(visit, holder, "asked")
 

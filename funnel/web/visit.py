@@ -62,7 +62,8 @@ class Site:
 class Kept:
     """What the browser keeps, encrypted: the quiz's revision and answers, the chosen pattern, the sign-up.
 
-    `browser` is random: forms shown to this browser are stamped for it.
+    `browser` is random: forms shown to this browser are stamped for it. `at_ms` is when it was given out: who copies a
+    cookie opens nothing with it once its day is over.
     """
 
     revision_id: str
@@ -72,6 +73,7 @@ class Kept:
     address: str | None = None
     first_name: str | None = None
     browser: str = ""
+    at_ms: int = 0
 
 
 @dataclass
@@ -117,12 +119,13 @@ class Visit:
 
     @cached_property
     def kept(self) -> Kept | None:
-        """What this browser kept, or None. Raises Refusal for a cookie that is not ours or not whole."""
+        """What this browser kept since a day ago, or None. Raises Refusal for a cookie that is not ours, or broken."""
         text = self.request.cookies.get(self._cookie)
         if text is None:
             return None
         try:
-            return Kept(**json.loads(self.tools.keyring.open_cookie(text, self._cookie)))
+            found = Kept(**json.loads(self.tools.keyring.open_cookie(text, self._cookie)))
+            return found if self.now_ms - found.at_ms <= COOKIE_SECONDS * 1000 else None
         except (Unreadable, ValueError, TypeError):
             raise Refusal(400, UNREADABLE, forget=self._cookie) from None
 
@@ -193,6 +196,7 @@ class Visit:
         return self.keep(response, keep) if keep else response
 
     def keep(self, response: Response, kept: Kept) -> Response:
+        kept.at_ms = self.now_ms
         sealed = self.tools.keyring.seal_cookie(json.dumps(vars(kept)).encode(), self._cookie)
         response.set_cookie(
             self._cookie, sealed, COOKIE_SECONDS, secure=self.site.settings.secure, httponly=True, samesite="lax"
@@ -225,7 +229,7 @@ def view(
     def answer(visit: Visit) -> Response:
         if visit.request.method == "POST":
             if limited:
-                _knock(visit)
+                knock(visit)
             if stamped and visit.kept and visit.stamped_ms is None:
                 raise Refusal(403, STALE)
         return function(visit)
@@ -243,7 +247,7 @@ def view(
     return endpoint
 
 
-def _knock(visit: Visit) -> None:
+def knock(visit: Visit) -> None:
     """Raises a Refusal for who, or when everybody together, has sent too many forms."""
     client = visit.request.client
     wait_ms = visit.site.doors.knock(client.host if client else "", visit.now_ms)

@@ -155,3 +155,14 @@ def test_an_old_form_sent_again_and_again_makes_one_person_and_few_mails(site: S
     site.world.work()
     assert len(site.world.rows(subscriber)) == 1
     assert len(site.world.mails(ALICE)) <= NOTICE_LIMITS[3_600_000]
+
+
+def test_a_copy_of_a_cookie_opens_nothing_once_its_day_is_over(site: Site, clock: Clock) -> None:
+    site.take_quiz(answers_for(site.funnel, "fawn"))
+    copy = {"cookie": f"{site.cookie}={kept(site)}"}
+    stranger = site.other().client
+    assert stranger.get(site.at("result"), headers=copy).status_code == 200
+    clock.forward(hours=24)
+    assert stranger.get(site.at("result"), headers=copy).status_code == 200
+    clock.forward(seconds=1)
+    assert stranger.get(site.at("result"), headers=copy).status_code == 303

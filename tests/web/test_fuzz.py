@@ -1,82 +1,131 @@
-"""Requests that nobody would think of, at every address, by every method: refusals at worst."""
+"""Requests that nobody would think of, to every route, by every method: refusals at worst.
 
-from typing import Any
-from urllib.parse import quote
+`make fuzz` is the long form.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
+from starlette.routing import Match
 
 from funnel.core.schedule import is_zone
+from funnel.web.app import routes
+from funnel.web.guard import SIGNED
 from funnel.web.joining import address_of
+from tests.conftest import BASE_URL
+from tests.fakes.webhook import Signer
+from tests.robot import Page
 from tests.web.conftest import CONSENTS, Site, answers_for
+from tests.web.fuzz.case import Case, Framing
+from tests.web.fuzz.known import Known, Target, fill, targets
+from tests.web.fuzz.making import request
+from tests.web.fuzz.run import complaints
+from tests.web.fuzz.wire import ask
+from tests.web.serving import Running
+from tests.web.tour import tour
 from tests.world import ALICE
 
-FIELDS = ["answer", "go", "pattern", "email", "first_name", "sensitive", "course", "zone", "from", "List-Unsubscribe"]
-FIELDS += ["form", "website", "meant", "work", "locale", "to", "language"]
-KINDS = [
-    "application/x-www-form-urlencoded",
-    "multipart/form-data; boundary=b",
-    "multipart/form-data",
-    "text/plain",
-    "",
-]
-VALUES = ["yes", "none", "skip", "fawn", "fight", "alice@example.org", "Europe/Berlin", "One-Click", ""]
-LINKS = ["our r", "our u", "our o", "our u/undo", "our u/delete"]
-TAILS = ["", "/start", "/result", "/choose", "/join", "/inbox", "/how", "/privacy", "/support", "/q/1", "/q/11"]
-FIXED = ["", "leave", "language", "c/x/not-me", "outbox", "healthz", "static/style.css", "static/", "outbox/x/html"]
-
-texts = some.one_of(some.sampled_from(VALUES), some.text(max_size=40))
-raw = some.binary(max_size=40)
-pieces = some.text(some.characters(exclude_categories=["Cs"]), max_size=12)
-methods = some.sampled_from(["GET", "HEAD", "POST", "POST", "POST", "PUT", "OPTIONS", "DELETE", "X"])
-bodies = some.one_of(
-    raw,
-    some.binary(max_size=200).map(lambda rest: b'--b\r\nContent-Disposition: form-data; name="answer"\r\n' + rest),
-    some.binary(max_size=200).map(lambda rest: b"--b\r\nContent-Disposition: " + rest + b"\r\n\r\nx\r\n--b--\r\n"),
-    raw.map(lambda rest: b"answer=" + rest + b"&email=" + rest),
-)
-
-
-known = some.sampled_from([*FIXED, *(f"house{tail}" for tail in TAILS), *LINKS, *LINKS])
-odd = some.builds("{}/{}".format, some.sampled_from(["c", "u", "o", "r", "house", "house/q", "outbox", ""]), pieces)
-headers = some.fixed_dictionaries(
-    {}, optional={"cookie": raw.map(lambda text: b"__Host-house=" + text), "content-type": some.sampled_from(KINDS)}
-)
-fields = some.dictionaries(some.one_of(some.sampled_from(FIELDS), some.text(max_size=9)), texts)
+texts = some.one_of(some.sampled_from(["yes", "fawn", ALICE, "Europe/Berlin", ""]), some.text(max_size=40))
 
 
 @pytest.fixture(scope="module")
-def joined(shared: Site) -> Site:
-    shared.join(ALICE)
-    return shared
+def known(shared: Site) -> Known:
+    """Everything that a tour of the pages and mails shows of real links, forms and cookies."""
+    found = Known("notes.example.org", (shared.slug,), shared.cookie, lambda body: Signer().headers(body, 0))
+    shared.take_quiz(answers_for(shared.funnel, "fawn"))
+    for _, page in tour(shared.other()):
+        found.see(Page(BASE_URL, page.text), f"{shared.cookie}={shared.client.cookies[shared.cookie]}")
+    for name in ("eve", "fay", "gus"):
+        shared.other().join(f"{name}@example.org")
+    for mail in shared.world.mails():
+        found.read(mail)
+    return found
 
 
 @pytest.fixture(scope="module")
-def links(joined: Site) -> dict[str, str]:
-    found = {word: joined.link(ALICE, text) for word, text in (("r", "Read in"), ("u", "Stop"), ("o", "hoose"))}
-    return {f"our {word}": path[1:] for word, path in found.items()}
+def running(shared: Site) -> Iterator[Running]:
+    with Running(shared.app) as found:
+        yield found
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
-@given(method=methods, path=some.one_of(known, known, odd), query=raw, headers=headers, body=bodies, fields=fields)
-def test_no_request_makes_the_service_stumble(
-    joined: Site, links: dict[str, str], method: str, path: str, query: bytes, headers: Any, body: bytes, fields: Any
-) -> None:
-    """The client raises whatever the service would have answered with 500."""
-    for word, link in links.items():
-        path = path.replace(word, link)
-    sent: dict[str, Any] = {"content": body} if "content-type" in headers else {"data": fields}
-    shown = joined.client.request(method, f"/{quote(path)}?{quote(query)}", headers=headers, **sent)
-    assert shown.status_code < 500 or path == "readyz"
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@given(target=some.sampled_from(targets()), rng=some.randoms(use_true_random=False))
+def test_no_request_makes_the_service_stumble(known: Known, running: Running, target: Target, rng: Random) -> None:
+    case = request(rng, known, target)
+    assert ask(running.address, case).fault == "", case
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.path)
+def test_the_fuzzer_reaches_every_route_of_the_table(known: Known, target: Target) -> None:
+    """A new route, or a new parameter, is fuzzed or fails here."""
+    path = "/" + "/".join(fill(Random(1), known, target.path))
+    for method in target.methods:
+        scope = {"type": "http", "method": method, "path": path, "headers": []}
+        first = next(route for route in routes() if route.matches(scope)[0] == Match.FULL)
+        assert first.path in (target.path, target.path.removesuffix("/{file}"))  # type: ignore[attr-defined]
+
+
+def test_most_of_what_the_fuzzer_sends_is_due_an_answer_and_all_kinds_are_sent(known: Known) -> None:
+    rng = Random(1)
+    cases = [request(rng, known, target) for target in targets() for _ in range(100)]
+    assert sum(case.due for case in cases) > len(cases) * 0.6
+    assert {case.framing for case in cases} == set(Framing)
+    kinds = Counter(case.method for case in cases)
+    assert all(kinds[method] for method in (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"X"))
+
+
+def test_a_seed_says_what_is_sent(known: Known) -> None:
+    forms = [target for target in targets() if target.path not in SIGNED]  # no two signatures are the same
+    one, other = ([request(Random(7), known, target) for target in forms] for _ in range(2))
+    assert one == other
+
+
+def test_a_case_can_be_made_smaller_until_nothing_is_left_to_leave_out() -> None:
+    case = Case("/x", b"POST", b"/x?y", b"h", ((b"a", b"b"),), b"z" * 9, Framing.LENGTH)
+    steps = 0
+    while (smaller := next(case.smaller(), None)) and steps < 99:
+        case, steps = smaller, steps + 1
+    assert (case.headers, case.target, len(case.body)) == ((), b"/x", 1)
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        ('{"event": "fault", "kind": "KeyError", "level": "error"}', 1),
+        ("Traceback (most recent call last):\n  File x\nKeyError", 1),
+        ("ERROR asyncio Fatal error", 1),
+        ("The worker process has ended; starting it again.", 1),
+        (
+            '{"event": "later", "level": "warning"}\nWARNING uvicorn.error Invalid HTTP request received.\nOpen http://x',
+            0,
+        ),
+    ],
+)
+def test_what_a_process_says_of_its_faults_is_heard(log: str, told: int) -> None:
+    assert len(list(complaints(log))) == told
+
+
+def test_a_service_that_stumbles_is_found_out(known: Known) -> None:
+    async def broken(scope: object, _receive: object, send: object) -> None:
+        raise RuntimeError
+
+    with Running(broken) as running:
+        case = Case("/", b"GET", b"/", b"x")
+        assert "500" in ask(running.address, case).fault
+        address = running.address
+    assert ask(address, case).fault == "nobody listens"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(email=texts, name=texts, zone=texts)
-def test_no_sign_up_makes_the_service_stumble(joined: Site, email: str, name: str, zone: str) -> None:
-    if joined.client.get(joined.at("join")).status_code != 200:
-        joined.take_quiz(answers_for(joined.funnel, "fawn"))
-    assert joined.sign_up(email, name, zone=zone).status_code in (303, 400)
+def test_no_sign_up_makes_the_service_stumble(shared: Site, email: str, name: str, zone: str) -> None:
+    if shared.client.get(shared.at("join")).status_code != 200:
+        shared.take_quiz(answers_for(shared.funnel, "fawn"))
+    assert shared.sign_up(email, name, zone=zone).status_code in (303, 400)
 
 
 @settings(max_examples=1000, deadline=None)
@@ -92,6 +141,6 @@ def test_a_zone_is_known_or_it_is_not(offered: str) -> None:
     assert is_zone(offered) in (True, False)
 
 
-def test_a_whole_form_still_works_after_all_that(joined: Site) -> None:
-    joined.take_quiz(answers_for(joined.funnel, "fawn"))
-    assert joined.client.post(joined.at("join"), data={"email": ALICE, **CONSENTS}).status_code == 303
+def test_a_whole_form_still_works_after_all_that(shared: Site) -> None:
+    shared.take_quiz(answers_for(shared.funnel, "fawn"))
+    assert shared.client.post(shared.at("join"), data={"email": ALICE, **CONSENTS}).status_code == 303

@@ -104,9 +104,19 @@ def test_platforms_ask_for_our_health_by_any_name(shared: Site) -> None:
     assert shared.client.get("/healthz", headers={"host": "10.0.0.5:8000"}).status_code == 200
 
 
-def test_a_proxy_here_that_nobody_told_us_of_does_not_make_everybody_the_operator(shared: Site) -> None:
-    assert operator(shared.app).get("/outbox").status_code == 200
-    assert operator(shared.app).get("/outbox", headers={"x-forwarded-for": "203.0.113.7"}).status_code == 404
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("x-forwarded-for", "203.0.113.7"), ("x-real-ip", "203.0.113.7"), ("forwarded", "for=203.0.113.7")),
+        *(("via", "1.1 proxy"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "notes.example.org")),
+    ],
+)
+def test_a_proxy_here_that_nobody_told_us_of_does_not_make_everybody_the_operator(
+    shared: Site, name: str, value: str
+) -> None:
+    for path in ("/outbox", "/metrics"):
+        assert operator(shared.app).get(path).status_code == 200
+        assert operator(shared.app).get(path, headers={name: value}).status_code == 404
 
 
 def test_behind_a_proxy_nobody_is_the_operator_by_what_they_say(site: Site, clock: Clock) -> None:

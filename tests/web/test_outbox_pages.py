@@ -129,3 +129,13 @@ def test_an_empty_outbox_says_so(site: Site) -> None:
 def test_posting_to_the_outbox_is_refused(applied: Site) -> None:
     for path in pages(applied):
         is_clear(applied.client.post(path), 405, applied.funnel)
+
+
+def test_a_mail_that_an_erasure_takes_out_this_very_moment_is_simply_not_there(applied: Site) -> None:
+    gone = applied.world.folder / "notice-99999999.eml"
+    gone.symlink_to(applied.world.folder / "nowhere")  # listed, and cannot be read
+    client = operator(applied.app)
+    shown = client.get("/outbox")
+    assert (shown.status_code, gone.stem in shown.text) == (200, False)
+    assert [client.get(f"/outbox/{gone.stem}{part}").status_code for part in ("", "/html")] == [404, 404]
+    gone.unlink()

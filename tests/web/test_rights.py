@@ -12,7 +12,7 @@ from funnel.store.db import reading, writing
 from funnel.store.tables import delivery, enrollment, notice, subscriber, suppression, tombstone
 from tests.conftest import BASE_URL, Clock
 from tests.robot import Page
-from tests.web.conftest import Site
+from tests.web.conftest import Site, opened
 from tests.web.everybody import PEOPLE
 from tests.web.shape import Shape
 from tests.web.test_same_reply import known
@@ -217,3 +217,21 @@ def test_two_who_press_at_once_harm_nothing(joined: Site) -> None:
     for act in ("json", "html", "correct", "pause", "withdraw", "erase", "close"):
         assert joined.client.post(f"{door}/{act}").status_code == 410, act
     assert joined.client.post(f"{door}/nonsense").status_code == 404
+
+
+@pytest.mark.parametrize(("act", "filled"), [("address", {"email": "alice.new@example.org"}), ("again", {})])
+def test_what_has_us_send_mail_may_be_asked_for_only_so_often(
+    site: Site, clock: Clock, act: str, filled: dict[str, str]
+) -> None:
+    env = {"FUNNEL_VISITOR_RATE": "5/h", "FUNNEL_PROXIES": "1"}
+    with opened(site.world.tools, clock, site.world.folder.parent, **env) as strict:
+        strict.join(ALICE)
+        door = ask(strict)
+        sent = {"x-forwarded-for": "203.0.113.7"}
+        answers = [strict.client.post(f"{door}/{act}", data=filled, headers=sent).status_code for _ in range(5)]
+        assert answers == [200] * 5
+        before = strict.dump()
+        refused = strict.client.post(f"{door}/{act}", data=filled, headers=sent)
+        assert (refused.status_code, "retry-after" in refused.headers) == (429, True)
+        assert strict.dump() == before
+        assert strict.client.post(f"{door}/json", headers=sent).status_code == 200

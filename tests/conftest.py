@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 from sqlalchemy import Engine
 
 from funnel import content
@@ -41,6 +42,13 @@ class Clock:
     def forward(self, *, days: float = 0, hours: float = 0, seconds: float = 0) -> int:
         self.now_ms += int(((days * 24 + hours) * 3600 + seconds) * 1000)
         return self.now_ms
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command or a worker sets logging up for its whole process, which here is that of all tests."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from funnel import keyfile
 from funnel.core.consent import wording_hash
@@ -37,7 +36,6 @@ def embedded(databases: Databases, tmp_path: Path) -> Iterator[Terminal]:
     found.world.sign_up(ALICE)
     yield found
     engine.dispose()
-    structlog.reset_defaults()
 
 
 def wrapped(terminal: Terminal) -> list[int]:

@@ -2,13 +2,11 @@
 
 import base64
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import redis
-import structlog
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
@@ -42,12 +40,11 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tools: Tools, published: Engine, tmp_path: Path) -> Iterator[Terminal]:
+def terminal(tools: Tools, published: Engine, tmp_path: Path) -> Terminal:
     url = published.url.render_as_string(hide_password=False)
     env: dict[str, str | None] = {"FUNNEL_HOME": str(tmp_path), "FUNNEL_CONTENT": str(ROOT), "FUNNEL_KEYS": KEYS}
     env |= {"DATABASE_URL": url, "FUNNEL_MAIL": "outbox", "REDIS_URL": "", "COLUMNS": "200"}
-    yield Terminal(World(tools, Clock(Runtime.now_ms()), tmp_path / "outbox"), env)
-    structlog.reset_defaults()
+    return Terminal(World(tools, Clock(Runtime.now_ms()), tmp_path / "outbox"), env)
 
 
 def in_doubt(world: World, *addresses: str) -> str:

@@ -1,10 +1,8 @@
 """The commands that publish, as typed; nothing private in what they print."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from sqlalchemy import Engine
 
 from funnel import content
@@ -29,12 +27,11 @@ def desk(engine: Engine, keyring: Keyring, tmp_path: Path) -> Desk:
 
 
 @pytest.fixture
-def terminal(desk: Desk, engine: Engine, tmp_path: Path) -> Iterator[Terminal]:
+def terminal(desk: Desk, engine: Engine, tmp_path: Path) -> Terminal:
     url = engine.url.render_as_string(hide_password=False)
     env: dict[str, str | None] = {"FUNNEL_HOME": str(tmp_path), "FUNNEL_CONTENT": str(desk.root), "FUNNEL_KEYS": KEYS}
     env |= {"DATABASE_URL": url, "FUNNEL_MAIL": "outbox", "REDIS_URL": "", "COLUMNS": "200", "FUNNEL_AUTHOR": "Marge"}
-    yield Terminal(desk, env)
-    structlog.reset_defaults()
+    return Terminal(desk, env)
 
 
 def lines(text: str) -> list[str]:

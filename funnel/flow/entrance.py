@@ -6,8 +6,6 @@ It acts in silence, in the worker: the form answers as always, and the reason st
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
 
-from sqlalchemy import Connection
-
 from funnel.flow import people
 from funnel.keyring import Keyring, Outdated, Unreadable
 from funnel.store import signups, subscribers
@@ -53,14 +51,16 @@ def look_up(tools: "Tools", most: int) -> None:
     if isinstance(tools.exchanges, AnyDomain):
         return
     with reading(tools.engine) as connection:
-        waiting = _waiting(connection, most)
-    domains = {_domain(tools.keyring, row) for row in waiting}
+        waiting = signups.requested(connection, most)
+        known = {row.id: row for row in subscribers.sealed_by_id(connection, {row.subscriber_id for row in waiting})}
+    asking = [(known[row.subscriber_id], row.sealed) for row in waiting if row.subscriber_id in known]
+    domains = {_domain(tools.keyring, person, sealed) for person, sealed in asking}
     tools.exchanges.look_up([domain for domain in domains if domain])
 
 
-def refusal(tools: "Tools", person: Record | None, now_ms: int) -> str | None:
-    """Why no confirm mail goes to the domain of this person now, or None when one may."""
-    domain = _domain(tools.keyring, person) if person else None
+def refusal(tools: "Tools", person: Record | None, sealed: bytes | None, now_ms: int) -> str | None:
+    """Why no service mail goes to this person's domain now, or to that of the new address in `sealed`; or None."""
+    domain = _domain(tools.keyring, person, sealed) if person else None
     if not domain:
         return None
     if tools.exchanges.refuses(domain):
@@ -68,14 +68,9 @@ def refusal(tools: "Tools", person: Record | None, now_ms: int) -> str | None:
     return None if tools.may_mail(domain, now_ms) else TOO_MANY
 
 
-def _waiting(connection: Connection, most: int) -> list[Record]:
-    ids = {row.subscriber_id for row in signups.requested(connection, most)}
-    return subscribers.sealed_by_id(connection, ids)
-
-
-def _domain(keyring: Keyring, person: Record) -> str | None:
+def _domain(keyring: Keyring, person: Record, sealed: bytes | None) -> str | None:
     """None for somebody who cannot be read: the start of their mail will say so."""
     try:
-        return people.open_wrapped(keyring, person).address.rpartition("@")[2].lower()
+        return people.open_wrapped(keyring, person, sealed).address.rpartition("@")[2].lower()
     except (Unreadable, Outdated):
         return None

@@ -40,9 +40,13 @@ def open_person(key: bytes, address_hash: bytes, sealed: bytes) -> Person:
     return _person(unseal(key, sealed, b"person" + address_hash))
 
 
-def open_wrapped(keyring: Keyring, row: Record) -> Person:
-    """The person of a row of address_hash, sealed, version and wrapped. Raises Unreadable or Outdated."""
-    return _person(keyring.open(row.version, row.wrapped, row.address_hash, row.sealed, b"person" + row.address_hash))
+def open_wrapped(keyring: Keyring, row: Record, sealed: bytes | None = None) -> Person:
+    """The person of a row of address_hash, sealed, version and wrapped; or of `sealed`, in place of the row's own.
+
+    Raises Unreadable or Outdated.
+    """
+    context = b"person" + row.address_hash
+    return _person(keyring.open(row.version, row.wrapped, row.address_hash, sealed or row.sealed, context))
 
 
 def _person(plain: bytes) -> Person:

@@ -162,7 +162,9 @@ def plan_notices(tools: Tools, now_ms: int) -> None:
             suppressed = subscribers.suppression_of(connection, [goes_to])
             state = person.state if person else Standing.ERASED
             so_far = {window: counts[row.subscriber_id, row.kind] for window, counts in sent.items()}
-            refusal = notice_refusal(state, suppressed, so_far, now_ms) or entrance.refusal(tools, person, now_ms)
+            refusal = notice_refusal(state, suppressed, so_far, now_ms) or entrance.refusal(
+                tools, person, row.sealed, now_ms
+            )
             if refusal:
                 signups.skip_notice(connection, row.id, refusal)
                 continue

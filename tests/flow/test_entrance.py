@@ -12,7 +12,7 @@ from funnel.core.pace import Rate
 from funnel.core.schedule import HOUR_MS
 from funnel.doors import Doors
 from funnel.exchanges import Exchanges as DnsExchanges
-from funnel.flow import signup
+from funnel.flow import correcting, signup
 from funnel.flow.entrance import NO_MAIL, TOO_MANY, AnyDomain
 from funnel.flow.people import Request
 from funnel.keyring import Keyring
@@ -20,6 +20,7 @@ from funnel.runtime import assemble
 from funnel.store.tables import consent, notice, subscriber
 from funnel.store.tables import signup as signup_table
 from tests.conftest import make_tools
+from tests.flow.test_rights import NEW, mailed
 from tests.world import ALICE, BOB, World
 
 MOST = 6
@@ -77,6 +78,17 @@ def test_a_domain_that_takes_no_mail_gets_none(guarded: World) -> None:
     guarded.sign_up(BOB)
     assert reasons(guarded) == [NO_MAIL, None]
     assert [mail.to for mail in guarded.mails()] == [BOB]
+
+
+def test_a_new_address_at_a_domain_that_takes_no_mail_gets_none_whatever_the_readers_own(guarded: World) -> None:
+    guarded.join(ALICE)
+    guarded.work()
+    token = mailed(guarded)
+    for address in ("alice@nowhere.example", NEW):
+        correcting.ask_for_address(guarded.tools, token, address, guarded.clock())
+        guarded.work()
+    assert [row.reason for row in guarded.rows(notice) if row.address_hash] == [NO_MAIL, None]
+    assert guarded.mails(NEW)
 
 
 def test_the_form_writes_one_row_and_the_worker_the_rest(world: World) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 
 from funnel.cli import main
@@ -29,8 +28,7 @@ def typed(tmp_path: Path) -> Any:
         assert not found.exception or isinstance(found.exception, SystemExit), found.exception
         return found
 
-    yield type_
-    structlog.reset_defaults()
+    return type_
 
 
 def rescheduled(folder: Path, key: str, timing: str) -> Path:

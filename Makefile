@@ -28,7 +28,7 @@ browser: .venv/.tests
 	@$(BIN)/python -m tests.browser
 
 screenshots: .venv/.tests browser
-	@SCREENSHOTS=docs/screenshots $(BIN)/pytest tests/service -k browser
+	@SCREENSHOTS=docs/screenshots $(BIN)/pytest -q tests/service/test_browser.py
 
 bench: .venv/.tests
 	@$(BIN)/python -m benchmarks

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from funnel.core import links
-from funnel.core.consent import Standing, confirming_lifts
+from funnel.core.consent import confirming_lifts
 from funnel.core.notice import ADDRESS, RIGHTS
 from funnel.core.schedule import PACES, is_zone
 from funnel.core.sequence import Funnel
@@ -71,7 +71,7 @@ def _rename(connection: Connection, tools: Tools, reader: Record, first_name: st
     known = people.open_person(key, reader.address_hash, reader.sealed)
     if first_name != known.first_name:
         sealed = people.seal_person(key, reader.address_hash, known._replace(first_name=first_name))
-        subscribers.reseal(connection, reader.id, reader.address_hash, sealed)
+        subscribers.reseal(connection, reader.id, sealed)
 
 
 def _live_by(connection: Connection, reader: Record, wishes: Wishes) -> None:
@@ -181,9 +181,7 @@ def _move(connection: Connection, tools: Tools, reader: Record, key: bytes, pers
     exclude_starts(connection)  # whoever is being started is still mailed at the old address
     version, (hash_, *_) = people.names(connection, tools.keyring, person.address, now_ms)
     signups.replace_all(connection, reader.id)
-    subscribers.reseal(connection, reader.id, hash_, people.seal_person(key, hash_, person))
-    if reader.state == Standing.ACTIVE:  # since now: what bounced before has bounced elsewhere
-        subscribers.set_state(connection, reader.id, Standing.ACTIVE, now_ms)
+    subscribers.move_in(connection, reader.id, hash_, people.seal_person(key, hash_, person), now_ms)
     subscribers.rewrap(connection, reader.id, tools.keyring.wrap(key, hash_, version))
 
 

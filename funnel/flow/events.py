@@ -101,12 +101,18 @@ def _affordable(rows: Sequence[Record]) -> Sequence[Record]:
     return rows[: max(1, sum(1 for cost in costs if cost <= COST_AT_ONCE))]
 
 
-class _Stopped(NamedTuple):
-    """Who is to be mailed no more: by subscriber, and by the hash of an address that is nobody's here, the reasons and
-    since when each holds."""
+class _Held(NamedTuple):
+    """Since when a reason holds, and when the last mail left that it is about."""
 
-    readers: dict[int, dict[Suppressed, int]]
-    strangers: dict[bytes, dict[Suppressed, int]]
+    at_ms: int = 0
+    left_ms: int = 0
+
+
+class _Stopped(NamedTuple):
+    """Who is to be mailed no more, and why: by subscriber, and by the hash of an address that is nobody's here."""
+
+    readers: dict[int, dict[Suppressed, _Held]]
+    strangers: dict[bytes, dict[Suppressed, _Held]]
 
 
 def _stopped(connection: Connection, rows: Iterable[Record]) -> _Stopped:
@@ -121,18 +127,17 @@ def _stopped(connection: Connection, rows: Iterable[Record]) -> _Stopped:
             theirs = _reasons_of(found, reader.id if reader else None, row.address_hash)
         else:
             theirs = _reasons_of(found, row.subscriber_id)
-        theirs[reason] = max(theirs.get(reason, 0), _moment_ms(row, reason))
+        known = theirs.get(reason, _Held())
+        theirs[reason] = _Held(max(known.at_ms, row.at_ms), max(known.left_ms, _left_ms(row)))
     return found
 
 
-def _moment_ms(row: Record, reason: Suppressed) -> int:
-    """When something held: that nobody is there, when the mail left. Its reader may have moved since."""
-    if reason == Suppressed.BOUNCED and row.started_ms is not None:
-        return min(int(row.at_ms), int(row.started_ms))
-    return int(row.at_ms)
+def _left_ms(row: Record) -> int:
+    """When the mail left for its reader's own address; what went to another one is about that."""
+    return int(row.at_ms if row.notice_kind == ADDRESS or row.started_ms is None else row.started_ms)
 
 
-def _reasons_of(found: _Stopped, reader_id: int | None, address_hash: bytes = b"") -> dict[Suppressed, int]:
+def _reasons_of(found: _Stopped, reader_id: int | None, address_hash: bytes = b"") -> dict[Suppressed, _Held]:
     if reader_id is None:
         return found.strangers.setdefault(address_hash, {})
     return found.readers.setdefault(reader_id, {})
@@ -142,11 +147,13 @@ def _stop(connection: Connection, readers: Iterable[Record], found: _Stopped, no
     """For every reason, the strongest last."""
     for reason in Suppressed:
         for reader in readers:
-            if reason in found.readers[reader.id]:
-                suppress(connection, reader, reason, min(found.readers[reader.id][reason], now_ms), now_ms)
+            held = found.readers[reader.id].get(reason)
+            # What bounced before they moved in has bounced elsewhere.
+            if held and not (reason == Suppressed.BOUNCED and held.left_ms < reader.moved_in_ms):
+                suppress(connection, reader, reason, min(held.at_ms, now_ms), now_ms)
         for address_hash, reasons in found.strangers.items():
             if reason in reasons:
-                subscribers.suppress(connection, address_hash, reason, min(reasons[reason], now_ms))
+                subscribers.suppress(connection, address_hash, reason, min(reasons[reason].at_ms, now_ms))
 
 
 def _believe(connection: Connection, tools: Tools, rows: Iterable[Record], now_ms: int) -> None:

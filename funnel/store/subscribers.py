@@ -64,10 +64,15 @@ def set_state(connection: Connection, subscriber_id: int, state: Standing, now_m
     connection.execute(changed.values(state=state, changed_ms=now_ms))
 
 
-def reseal(connection: Connection, subscriber_id: int, address_hash: bytes, sealed: bytes) -> None:
-    """What is known of a subscriber, sealed anew: for the same address, or for another."""
-    changed = subscriber.update().where(subscriber.c.id == subscriber_id)
-    connection.execute(changed.values(address_hash=address_hash, sealed=sealed))
+def reseal(connection: Connection, subscriber_id: int, sealed: bytes) -> None:
+    """What is known of a subscriber, sealed anew for the same address."""
+    connection.execute(subscriber.update().where(subscriber.c.id == subscriber_id).values(sealed=sealed))
+
+
+def move_in(connection: Connection, subscriber_id: int, address_hash: bytes, sealed: bytes, now_ms: int) -> None:
+    """Another address becomes the subscriber's own, and what is known of them is sealed for it."""
+    values = {"address_hash": address_hash, "sealed": sealed, "moved_in_ms": now_ms}
+    connection.execute(subscriber.update().where(subscriber.c.id == subscriber_id).values(values))
 
 
 def rewrap(connection: Connection, subscriber_id: int, key: tuple[int, bytes]) -> None:

@@ -44,6 +44,7 @@ subscriber = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
     Column("link_only", SmallInteger, nullable=False, server_default="0"),
+    Column("moved_in_ms", BigInteger, nullable=False, server_default="0"),
     partial("ix_subscriber_pending", "changed_ms", where="state = 'pending'"),
     **COUNTED,
 )

@@ -91,6 +91,17 @@ def test_what_bounces_late_at_an_address_that_was_left_stops_nobody(joined: Worl
     assert joined.lessons(NEW)
 
 
+def test_confirming_anew_at_the_same_address_excuses_no_bounce_of_what_had_left(joined: World) -> None:
+    lesson = next(row for row in joined.rows(batch) if row.kind == "lesson")
+    joined.clock.forward(seconds=300)
+    joined.join(ALICE)
+    with writing(joined.tools.engine) as connection:
+        late = Event(lesson.uid, 1, 0, "bounce", Why.BOUNCED, joined.clock())
+        event_store.add(connection, [(lesson.id, late)], joined.clock())
+    events.apply(joined.tools, joined.clock())
+    assert [row.state for row in joined.rows(subscriber)] == [Standing.SUPPRESSED]
+
+
 TOLD = [("bounce", Why.BOUNCED, Suppressed.BOUNCED), ("spamreport", Why.COMPLAINT, Suppressed.COMPLAINT)]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from arq.connections import ArqRedis
 
 from funnel import bucket, hands, hints
-from funnel.flow import course, leaving, plan, signup, start, sweep
+from funnel.flow import admission, course, leaving, plan, signup, start, sweep
 from funnel.flow import events as flow_events
 from funnel.mail import sendgrid_wire
 from funnel.mail.outbox import Outbox
@@ -18,6 +18,8 @@ Step = tuple[Any, str]  # where a function is looked up when it is called, and i
 
 WORKER: dict[str, Step] = {
     "plan": (plan, "plan_lessons"),
+    "admit": (admission, "admit"),
+    "request notice": (signups, "request_notice"),
     "plan notices": (plan, "plan_notices"),
     "take due rows": (enrollments, "take_due"),
     "add batches": (batches, "add"),
@@ -46,7 +48,6 @@ WORKER: dict[str, Step] = {
 WEB: dict[str, Step] = {
     "sign up": (signup, "sign_up"),
     "record consents": (signups, "record_consents"),
-    "request notice": (signups, "request_notice"),
     "confirm": (signup, "confirm"),
     "close sign-up": (signups, "close"),
     "activate": (subscribers, "activate"),

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from funnel.core.consent import Standing, Suppressed, Suppression
 from funnel.core.event import Event, Why
-from funnel.flow import correcting, erasing, events
+from funnel.flow import correcting, erasing, events, signup
 from funnel.flow.correcting import Swap
 from funnel.mail.erasing import EraseFault
 from funnel.store import events as event_store
@@ -94,7 +94,9 @@ def test_what_bounces_late_at_an_address_that_was_left_stops_nobody(joined: Worl
 def test_confirming_anew_at_the_same_address_excuses_no_bounce_of_what_had_left(joined: World) -> None:
     lesson = next(row for row in joined.rows(batch) if row.kind == "lesson")
     joined.clock.forward(seconds=300)
-    joined.join(ALICE)
+    joined.sign_up(ALICE)
+    joined.work()
+    signup.confirm(joined.tools, joined.token(joined.mails(ALICE)[-1], "newest choice"), joined.clock())
     with writing(joined.tools.engine) as connection:
         late = Event(lesson.uid, 1, 0, "bounce", Why.BOUNCED, joined.clock())
         event_store.add(connection, [(lesson.id, late)], joined.clock())

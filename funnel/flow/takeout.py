@@ -95,6 +95,7 @@ def _person(reader: Record, opened: _Opened) -> Data:
         "standing": reader.state,
         "known_since": moment(reader.created_ms),
         "standing_since": moment(reader.changed_ms),
+        "address_since": moment(reader.moved_in_ms),
     }
 
 

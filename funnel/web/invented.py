@@ -24,6 +24,7 @@ def data(
         "person": {
             **{"address": address, "first_name": first_name, "time_zone": funnel.timezone, "language": locale},
             **{"mail": "note", "standing": "active", "known_since": began, "standing_since": began},
+            "address_since": None,
         },
         "consents": list(_consents(spoken, began_ms)),
         "sign_ups": [

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, Connection, func, literal, literal_column, se
 
 from funnel.core.consent import SUPPRESSED, Action
 from funnel.core.notice import ADDRESS
-from funnel.store.tables import Record, consent, notice, signup, subscriber
+from funnel.store.tables import Record, batch, consent, notice, signup, subscriber
 
 ASKED = "asked"  # nobody has looked yet whose it is
 PENDING = "pending"
@@ -178,17 +178,18 @@ def any_requested(connection: Connection) -> bool:
 
 
 def sent_since(connection: Connection, subscriber_ids: Collection[int], since_ms: int) -> dict[tuple[int, str], int]:
-    """(subscriber, kind) → how many notices have been planned for them since then.
+    """(subscriber, kind) → how many notices have been planned for them since then, whenever they were asked for.
 
     One that its other address does not get counts as well: how many are left must not tell who is not mailed.
     """
     unseen = (notice.c.kind == ADDRESS) & (notice.c.reason == SUPPRESSED)
     found = (
         select(notice.c.subscriber_id, notice.c.kind, func.count().label("count"))
+        .select_from(notice.outerjoin(batch, batch.c.id == notice.c.batch_id))
         .where(
             notice.c.subscriber_id.in_(subscriber_ids),
             notice.c.batch_id.is_not(None) | unseen,
-            notice.c.created_ms >= since_ms,
+            func.coalesce(batch.c.planned_ms, notice.c.created_ms) >= since_ms,
         )
         .group_by(notice.c.subscriber_id, notice.c.kind)
     )

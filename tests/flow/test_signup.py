@@ -160,6 +160,15 @@ def test_confirm_mails_are_limited_in_silence(world: World) -> None:
     assert len(world.mails(ALICE)) == NOTICE_LIMITS[3_600_000] + 1
 
 
+def test_a_mail_that_was_asked_for_long_ago_counts_when_it_leaves(world: World) -> None:
+    world.sign_up(ALICE)
+    world.clock.forward(hours=9)  # nobody works meanwhile
+    for _ in range(9):
+        world.sign_up(ALICE)
+        world.work()
+    assert len(world.mails(ALICE)) == 4
+
+
 def test_a_corrected_address_withdraws_the_mistyped_one(world: World) -> None:
     mistyped = world.sign_up("alcie@example.org")
     corrected = dataclasses.replace(_request(world), first_name="Alice")

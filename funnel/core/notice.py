@@ -27,3 +27,8 @@ ERRANDS = {
 def is_moot(kind: str, signup: str | None) -> bool:
     """Whether a service mail has nothing to ask any more: its sign-up, in this state, is not open."""
     return kind == CONFIRM and signup != "pending"
+
+
+def is_late(kind: str, created_ms: int, now_ms: int) -> bool:
+    """Whether a service mail would come when nobody expects it: had it come at once, its link would be dead by now."""
+    return now_ms - created_ms > ERRANDS[kind].lasts_ms

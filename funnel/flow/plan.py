@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from funnel.core.consent import NOTICE_LIMITS, Enrolled, Standing, notice_refusal
 from funnel.core.delivery import Kind
 from funnel.core.lesson import segment
-from funnel.core.notice import CONFIRM, is_moot
+from funnel.core.notice import CONFIRM, is_late, is_moot
 from funnel.core.sequence import Funnel
 from funnel.flow import admission, entrance, holding, watch
 from funnel.flow.course import go_on
@@ -156,6 +156,9 @@ def plan_notices(tools: Tools, now_ms: int) -> None:
         for row in rows:
             if is_moot(row.kind, row.signup_state):
                 signups.skip_notice(connection, row.id, signups.NOT_OPEN)
+                continue
+            if is_late(row.kind, row.created_ms, now_ms):
+                signups.skip_notice(connection, row.id, signups.TOO_LATE)
                 continue
             person = people.get(row.subscriber_id)
             goes_to = row.address_hash or (person.address_hash if person else b"")

@@ -14,6 +14,7 @@ CONFIRMED = "confirmed"
 REPLACED = "replaced"
 REQUESTED = "requested"
 NOT_OPEN = "sign-up not open"
+TOO_LATE = "asked too long ago"
 NOBODY = 0
 _WAITING = notice.c.state == literal_column(f"'{REQUESTED}'")  # written out: so the partial index serves
 _ASKED = signup.c.state == literal_column(f"'{ASKED}'")

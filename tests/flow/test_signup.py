@@ -160,6 +160,16 @@ def test_confirm_mails_are_limited_in_silence(world: World) -> None:
     assert len(world.mails(ALICE)) == NOTICE_LIMITS[3_600_000] + 1
 
 
+def test_a_confirm_mail_that_could_only_come_days_late_does_not_come(world: World) -> None:
+    world.sign_up(ALICE)
+    world.clock.forward(hours=73)
+    world.work()
+    assert [row.reason for row in world.rows(notice)] == ["asked too long ago"]
+    world.sign_up(ALICE)
+    world.work()
+    assert len(world.mails(ALICE)) == 1
+
+
 def test_a_mail_that_was_asked_for_long_ago_counts_when_it_leaves(world: World) -> None:
     world.sign_up(ALICE)
     world.clock.forward(hours=9)  # nobody works meanwhile

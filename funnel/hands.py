@@ -31,6 +31,7 @@ LONGEST_S = 10.0
 REST_S = 20.0  # for recording, once the last answer is there
 UNRECORDED_PER_HAND = 2  # answers at most; with more, no batch is started
 RECIPIENTS_AT_ONCE = 2_000  # that a start reads in one transaction: others want to write, too
+SHARE_GATHERED = 4  # a quarter of the hands may rest until there are as many, so that their batches start together
 DOUBLED = Report(Fate(State.PLANNED, "doubled"))
 UNCHECKED = Report(Fate(State.PLANNED, "could not be checked", retry_ms=10_000))
 TOO_LATE = Report(Fate(State.PLANNED, "came too late to its own lease"))
@@ -158,24 +159,32 @@ class Hands:
     async def _take_hands(self) -> dict[int, asyncio.Future[None]]:
         """Takes a hand for the next batch in the line, and for as many more as are free in a moment."""
         found: dict[int, asyncio.Future[None]] = {}
-        room = RECIPIENTS_AT_ONCE
-        while self._waiting and not (found and (self._free.locked() or self._waiting[0].size > room)):
-            batch_id, size, asked = self._waiting.popleft()
-            if asked.cancelled():
+        room, until_s = RECIPIENTS_AT_ONCE, 0.0
+        while self._waiting and not (found and self._waiting[0].size > room):
+            batch_id, size, asked = self._waiting[0]
+            if asked.done() or batch_id in found or batch_id in self._flights:
+                _end(self._waiting.popleft().done)
                 continue
-            if batch_id in found or batch_id in self._flights:
-                _end(asked)
-                continue
-            await self._free.acquire()
-            if not found and self._waiting and self._free.locked():
-                await asyncio.sleep(GATHER_S)
-            if self._resting:  # told to stop while it waited for a hand
+            if not await self._take_hand(len(found), until_s):
+                break
+            until_s = until_s or perf_counter() + GATHER_S
+            if self._resting or asked.done():  # told to stop, or given up, while it waited for a hand
                 self._free.release()
-                _end(asked)
                 continue
+            self._waiting.popleft()
             found[batch_id] = asked
             room -= size
         return found
+
+    async def _take_hand(self, taken: int, until_s: float) -> bool:
+        """Takes one: the first whenever it is free, a few more until then, and any others if they are free now."""
+        longest_s = until_s - perf_counter() if taken and self._free.locked() else None
+        if longest_s is not None and (longest_s <= 0 or taken >= self.runtime.provider.width // SHARE_GATHERED):
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
+                return await self._free.acquire()
+        return False
 
     async def _start(self, part: list[int]) -> list[Started]:
         owner = f"{self.owner}-{next(self._starts)}"  # each start's own, so that it can be taken back alone
@@ -183,8 +192,7 @@ class Hands:
             found = await self.write(lambda parts, now_ms: start(parts.tools, part, owner, now_ms), "start")
         except Exception as error:  # noqa: BLE001 -- it is hinted at again
             log.error("start", batches=part, fault=type(error).__name__)
-            # It may have claimed them all the same, and nobody will hand them over.
-            self._broken[owner] = part
+            self._broken[owner] = part  # it may have claimed them all the same, and nobody will hand them over
             self._keep_alive()
             return []
         for each in found:

@@ -125,14 +125,14 @@ def finished(connection: Connection, subscriber_id: int, funnel: str) -> Sequenc
 
 
 def ended_for(connection: Connection, subscriber_id: int, reason: str, since_ms: int) -> Sequence[Record]:
-    """Enrollments that ended for this reason at or after `since_ms`."""
+    """The newest enrollment in each funnel, of those that ended for this reason at or after `since_ms`."""
     found = select(enrollment).where(
         enrollment.c.subscriber_id == subscriber_id,
         enrollment.c.state == Enrolled.ENDED,
         enrollment.c.reason == reason,
         enrollment.c.changed_ms >= since_ms,
     )
-    return connection.execute(found.order_by(enrollment.c.id)).all()
+    return list({row.funnel: row for row in connection.execute(found.order_by(enrollment.c.id))}.values())
 
 
 def move(connection: Connection, enrollment_id: int, state: Enrolled, reason: str | None, now_ms: int) -> int:

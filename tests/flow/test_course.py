@@ -101,6 +101,16 @@ def test_an_unsubscription_can_be_taken_back_for_a_day_and_the_course_goes_on(wo
     assert world.rows(suppression) == []
 
 
+def test_taking_it_back_brings_back_the_last_course_alone_however_quickly_one_left_twice(world: World) -> None:
+    for _ in range(2):
+        world.join(ALICE)
+        world.work()
+        here = delivery_of(world, world.mails(ALICE)[1])  # the first lesson
+        leaving.unsubscribe(world.tools, here, world.clock())
+    assert leaving.undo_unsubscribe(world.tools, here, world.clock())
+    assert [row.state for row in world.rows(enrollment)] == ["ended", "active"]
+
+
 def test_after_a_day_an_unsubscription_stands(world: World) -> None:
     world.join(ALICE)
     world.work()

@@ -9,6 +9,7 @@ from funnel.core.consent import Enrolled, Standing
 from funnel.core.sequence import Funnel
 from funnel.flow import crowd
 from funnel.flow.placing import AFTER_ALL, Placed, place, replace_due
+from funnel.flow.sent import Sent
 from funnel.flow.tools import Tools
 from funnel.store import deliveries, enrollments, slots, subscribers
 from funnel.store.db import reading, writing
@@ -87,14 +88,14 @@ def schedule_next(
     place(connection, tools, funnel, [Placed(enrolled, zone, from_ms) for enrolled, zone in people], from_ms)
 
 
-def standing(connection: Connection, rows: Collection[Record]) -> list[Record]:
+def standing(connection: Connection, rows: Collection[Record | Sent]) -> list[Record]:
     """The active enrollments that still are where these due rows or deliveries belong."""
     turns = {row.enrollment_id: row.turn for row in rows}
     people = enrollments.with_subscribers(connection, turns).values() if turns else ()
     return [person for person in people if person.state == Enrolled.ACTIVE and person.turn == turns[person.id]]
 
 
-def go_on(connection: Connection, tools: Tools, funnel: str, rows: Collection[Record], now_ms: int) -> None:
+def go_on(connection: Connection, tools: Tools, funnel: str, rows: Collection[Record | Sent], now_ms: int) -> None:
     """What comes next for every course of `funnel` that still stands at one of these due rows or deliveries."""
     if people := standing(connection, rows):
         _, current = tools.current(connection)[funnel]

@@ -1,7 +1,7 @@
 """Onward: the next due row of every reader whose lesson was accepted."""
 
-from collections.abc import Mapping
-from operator import attrgetter, itemgetter
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from sqlalchemy import Connection
 
@@ -10,14 +10,12 @@ from funnel.core.sequence import Funnel
 from funnel.flow import editions
 from funnel.flow.course import go_on
 from funnel.flow.crowd import Crowd, shares_days
+from funnel.flow.sent import Alike, Sent
 from funnel.flow.tools import Tools
 from funnel.store import enrollments, revisions
-from funnel.store.tables import Record
-
-_alike = attrgetter("lesson_id", "pattern", "secondary", "pace", "zone")  # whoever shares these has the same next step
 
 
-def follow_up(connection: Connection, tools: Tools, name: str, rows: list[Record], now_ms: int) -> None:
+def follow_up(connection: Connection, tools: Tools, name: str, rows: Sequence[Sent], now_ms: int) -> None:
     """The next due row of each reader, without reading anybody anew; whoever is not so simple is looked at closely."""
     published = tools.current(connection)
     _, funnel = published[name]
@@ -26,21 +24,23 @@ def follow_up(connection: Connection, tools: Tools, name: str, rows: list[Record
     ends = {ids[pattern.lessons[-1].key] for pattern in funnel.patterns.values()}
     crowd = Crowd(connection, {row.subscriber_id for row in rows} if shares_days(tools, published) else ())
     doubtful = editions.doubtful(editions.course(connection, tools, funnel), ids)
-    steps: dict[tuple[object, ...], tuple[int, int] | None] = {}
-    simple, last, other = [], [], []
+    steps: dict[Alike, tuple[int, int] | None] = {}
+    simple: list[tuple[Sent, tuple[int, int, int, int]]] = []
+    last: list[Sent] = []
+    other: list[Sent] = []
     for row in rows:
-        alike = _alike(row)
+        alike = row.alike
         if alike not in steps:
-            lesson_id, pattern, secondary, pace, zone = alike
-            reader = Reader(pattern, secondary, pace, zone, mailed=(now_ms,))
-            step = step_after(funnel, reader, keys[lesson_id], now_ms, tools.day_ms)
-            steps[alike] = (step.due_ms, ids[step.lesson.key]) if step else None
+            reader = Reader(alike.pattern, alike.secondary, alike.pace, alike.zone, mailed=(now_ms,))
+            step = step_after(funnel, reader, keys[alike.lesson_id], now_ms, tools.day_ms)
+            certain = step and (alike.pattern, alike.lesson_id) not in doubtful
+            steps[alike] = (step.due_ms, ids[step.lesson.key]) if step and certain else None
         found = steps[alike]
         if row.subscriber_id in crowd:
             other.append(row)
-        elif row.lesson_id in ends:
+        elif alike.lesson_id in ends:
             last.append(row)
-        elif found is None or (row.pattern, row.lesson_id) in doubtful:
+        elif found is None:
             other.append(row)
         else:
             simple.append((row, (row.enrollment_id, *found, row.turn)))
@@ -54,10 +54,10 @@ def follow_up(connection: Connection, tools: Tools, name: str, rows: list[Record
     go_on(connection, tools, name, other, now_ms)
 
 
-def _finish(connection: Connection, funnel: Funnel, ids: Mapping[str, int], rows: list[Record], now_ms: int) -> int:
+def _finish(connection: Connection, funnel: Funnel, ids: Mapping[str, int], rows: Sequence[Sent], now_ms: int) -> int:
     """Finishes the courses of which every lesson is in the ledger. Returns how many."""
     finished = 0
     for pattern in funnel.patterns.values():
-        ends = [(row.enrollment_id, row.turn) for row in rows if row.pattern == pattern.key]
+        ends = [(row.enrollment_id, row.turn) for row in rows if row.alike.pattern == pattern.key]
         finished += enrollments.finish(connection, ends, [ids[lesson.key] for lesson in pattern.lessons], now_ms)
     return finished

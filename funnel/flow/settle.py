@@ -14,6 +14,7 @@ from funnel.core.delivery import CAUSE_OF, MOVES, Fate, Health, Kind, Report, St
 from funnel.core.pace import backoff_ms
 from funnel.flow.course import go_on, standing
 from funnel.flow.onward import follow_up
+from funnel.flow.sent import Sent
 from funnel.flow.tools import Tools
 from funnel.store import batches, deliveries, enrollments
 from funnel.store.db import reading, writing
@@ -40,15 +41,14 @@ def settle(tools: Tools, answers: Sequence[tuple[Started, Report]], now_ms: int)
     Decisions of a lost lease are void; acceptance is evidence, and counts whenever it comes.
     """
     kept = [False] * len(answers)
-    accepted: dict[str, list[Record]] = defaultdict(list)
+    accepted: dict[str, list[Sent]] = defaultdict(list)
     with writing(tools.engine) as connection:
         held = batches.held(connection, (started.batch for started, _ in answers))
         batches.accept(connection, [_acceptance(*answer) for answer in answers if _is_taken(*answer, held)], now_ms)
         for number, (started, report) in enumerate(answers):
             kept[number] = _record(connection, started, report, held, now_ms)
-            if kept[number] and report.fate.state == State.ACCEPTED and started.batch.kind == Kind.LESSON:
-                others = (row for place, row in enumerate(started.rows) if place not in report.exceptions)
-                accepted[started.batch.funnel] += others
+            if kept[number] and (lessons := _lessons(started, report)):
+                accepted[started.batch.funnel] += lessons
         for funnel, rows in accepted.items():
             follow_up(connection, tools, funnel, rows, now_ms)
         return kept
@@ -112,6 +112,14 @@ def _acceptance(started: Started, report: Report) -> tuple[int, int, str | None]
     return started.batch.id, bit(started.batch.attempt), report.fate.reference or None
 
 
+def _lessons(started: Started, report: Report) -> list[Sent]:
+    """The lessons of a batch that were accepted."""
+    if report.fate.state != State.ACCEPTED:
+        return []
+    places = enumerate(started.rows)
+    return [row for place, row in places if isinstance(row, Sent) and place not in report.exceptions]
+
+
 def _record(connection: Connection, started: Started, report: Report, held: Collection[int], now_ms: int) -> bool:
     row = started.batch
     if row.id not in held:
@@ -149,7 +157,7 @@ def _wait_ms(fate: Fate, retries: int, health: Health = Health.FINE) -> int:
 
 
 def _differ(
-    connection: Connection, batch: Record, rows: Sequence[Record], exceptions: Mapping[int, Fate], now_ms: int
+    connection: Connection, batch: Record, rows: Sequence[Record | Sent], exceptions: Mapping[int, Fate], now_ms: int
 ) -> None:
     """Those whose fate is not their batch's: failed for good, to be tried again, or in doubt alone."""
     by_fate = defaultdict(list)
@@ -166,7 +174,9 @@ def _differ(
             split_off(connection, batch, ids, fate, now_ms + _wait_ms(fate, batch.retries))
 
 
-def _stop_courses(connection: Connection, batch: Record, rows: Collection[Record], reason: str, now_ms: int) -> None:
+def _stop_courses(
+    connection: Connection, batch: Record, rows: Collection[Record | Sent], reason: str, now_ms: int
+) -> None:
     """A lesson that can never arrive pauses its course: nobody is skipped ahead in silence."""
     if batch.kind == Kind.LESSON:
         ids = [person.id for person in standing(connection, rows)]

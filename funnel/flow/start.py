@@ -25,6 +25,7 @@ from funnel.flow import compose, holding, people
 from funnel.flow.course import go_on
 from funnel.flow.holding import Gate
 from funnel.flow.people import Person
+from funnel.flow.sent import Sent, sent
 from funnel.flow.settle import postpone, split_off
 from funnel.flow.tools import Tools
 from funnel.keyring import Unreadable
@@ -45,7 +46,7 @@ class Started:
     """A batch that is ours to hand over until its lease ends. `rows` are its deliveries or notices, by place."""
 
     batch: Record
-    rows: tuple[Record, ...]
+    rows: tuple[Sent | Record, ...]
     mailing: Mailing
 
     @property
@@ -209,7 +210,7 @@ def _build(
     except Exception as error:  # noqa: BLE001 -- one batch that cannot be built keeps nobody else's waiting
         postpone(tools, batch, UNBUILT, now_ms)
         return Broken(batch.id, type(error).__name__)
-    return Started(batch, tuple(rows), mailing)
+    return Started(batch, sent(rows) if batch.kind == Kind.LESSON else tuple(rows), mailing)
 
 
 def _mailing(

@@ -24,13 +24,15 @@ class Case:
     warm: int
     due: int
     latency_ms: int = 0
+    connections: int = 0  # to an SMTP server; 0: as many as by default
     warm_ups: int = 4  # every worker compiles every mail once, and each of these leaves some to the others
     rounds: int = 3
 
     @property
     def parameters(self) -> dict[str, str | int]:
         known = {"batch": self.batch, "workers": self.workers}
-        return {**known, "answer ms": self.latency_ms} if self.latency_ms else dict(known)
+        special = {"answer ms": self.latency_ms, "connections": self.connections}
+        return {**known, **{name: value for name, value in special.items() if value}}
 
 
 CASES = (
@@ -41,6 +43,7 @@ CASES = (
     Case("SendGrid", 1000, 2, 5_000, 60_000, latency_ms=200),
     Case("SMTP", 50, 1, 5_000, 30_000),
     Case("SMTP", 50, 2, 5_000, 30_000),
+    Case("SMTP", 50, 1, 5_000, 30_000, connections=12),
 )
 
 
@@ -60,7 +63,8 @@ def _measure(bench: Bench, kind: str, case: Case) -> None:
         sink_of(case.provider, case.latency_ms) as sink,
     ):
         rounds = Rounds(engine)
-        with running([["worker"]] * case.workers, url, bench.folder, settings(case.provider, sink, case.batch)) as told:
+        known = settings(case.provider, sink, case.batch, case.connections)
+        with running([["worker"]] * case.workers, url, bench.folder, known) as told:
             for _ in range(case.warm_ups):
                 rounds.run(told, case.warm, server)
             found = [rounds.run(told, case.due, server) for _ in range(case.rounds)]
@@ -84,9 +88,11 @@ def _report(bench: Bench, kind: str, case: Case, found: Sequence[Round], service
         bench.report.add(f"{name} against that ceiling", 100 * rate / ceiling, "%", **known)
 
 
-def settings(provider: str, sink: Sink, batch: int) -> dict[str, str]:
+def settings(provider: str, sink: Sink, batch: int, connections: int = 0) -> dict[str, str]:
     """What the service is told of its provider, which `sink` plays."""
     shared = {"FUNNEL_BASE_URL": BASE_URL, "FUNNEL_BATCH": str(batch)}
+    if connections:
+        shared["FUNNEL_SMTP_CONNECTIONS"] = str(connections)
     if provider == "SMTP":
         return {**shared, "FUNNEL_MAIL": sink.url}
     return {**shared, "FUNNEL_MAIL": "sendgrid", "SENDGRID_API_KEY": "SG.bench", "SENDGRID_API_URL": sink.url}

@@ -80,12 +80,11 @@ class Breaker:
         self._held = False
         self._probing = False
 
-    def admits(self, connection: Connection, now_ms: int) -> bool:
-        """Whether a batch may be started, asked in the transaction that starts it.
+    def admits(self, connection: Connection, held: Held, now_ms: int) -> bool:
+        """Whether a batch may be started, asked in the transaction that starts it. `held` is what is held now.
 
         Half-open, it says yes once, to one worker, whose next answer decides; without one, once more after PROBE_MS.
         """
-        held = current(connection, now_ms)
         self._held = self.provider in held.providers
         gate = held.provider(self.provider)
         if gate != Gate.HALF_OPEN:

@@ -84,9 +84,9 @@ def start(tools: Tools, ids: Sequence[int], owner: str, now_ms: int) -> list[Sta
 
 
 def _claim(connection: Connection, tools: Tools, ids: Sequence[int], owner: str, now_ms: int) -> list[Record]:
-    if not tools.breaker.admits(connection, now_ms):
-        return []
     held = holding.current(connection, now_ms)
+    if not tools.breaker.admits(connection, held, now_ms):
+        return []
     if held.provider(tools.provider) != Gate.OPEN:
         ids = ids[:1]  # the one that goes first, to see
     return batches.start(connection, ids, owner, now_ms, tools.lease_ms, tools.provider, held.funnels)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal_column, select, tuple_
 
 from funnel.core.delivery import MOVES, Cause, State
-from funnel.store.bulk import among
+from funnel.store.bulk import among, among_given, given
 from funnel.store.tables import (
     Record,
     batch,
@@ -59,18 +59,9 @@ def start(
     without: Collection[str] = (),
 ) -> list[Record]:
     """Compare-and-set planned → started, of those still planned, but for the funnels `without`. In order of `ids`."""
-    planned = and_(among(connection, batch.c.id, ids), _may(Cause.START), batch.c.planned_ms <= now_ms)
-    if without:
-        planned = and_(planned, batch.c.funnel.not_in(without))
-    values = {
-        "state": State.STARTED,
-        "attempt": batch.c.attempt + 1,
-        "owner": owner,
-        "started_ms": now_ms,
-        "lease_ms": now_ms + lease_ms,
-        "provider": provider,
-    }
-    started = records(connection.execute(batch.update().where(planned).values(values).returning(batch)))
+    starting = _START.where(batch.c.funnel.not_in(without)) if without else _START
+    values = {"by": owner, "now_ms": now_ms, "until_ms": now_ms + lease_ms, "through": provider}
+    started = records(connection.execute(starting, {"ids": given(connection, ids), **values}))
     place = {id_: number for number, id_ in enumerate(ids)}
     return sorted(started, key=lambda row: place[row.id])
 
@@ -93,8 +84,7 @@ def held(connection: Connection, rows: Iterable[Record]) -> set[int]:
     Locked in the order of ids, as everybody locks batches: nobody waits for somebody who waits for them.
     """
     holders = {row.id: (State.STARTED, row.owner, row.attempt) for row in rows}
-    found = select(batch.c.id, batch.c.state, batch.c.owner, batch.c.attempt).order_by(batch.c.id).with_for_update()
-    locked = connection.execute(found.where(among(connection, batch.c.id, holders)))
+    locked = connection.execute(_LOCKED, {"ids": given(connection, holders)})
     return {id_ for id_, *holder in locked if tuple(holder) == holders[id_]}
 
 
@@ -210,4 +200,23 @@ _ACCEPT = (
         proven=batch.c.proven.op("|")(bindparam("bit")),
         settled_ms=bindparam("now_ms"),
     )
+)
+_START = (
+    batch.update()
+    .where(among_given(batch.c.id), _may(Cause.START), batch.c.planned_ms <= bindparam("now_ms"))
+    .values(
+        state=MOVES[Cause.START].after,
+        attempt=batch.c.attempt + 1,
+        owner=bindparam("by"),
+        started_ms=bindparam("now_ms"),
+        lease_ms=bindparam("until_ms"),
+        provider=bindparam("through"),
+    )
+    .returning(batch)
+)
+_LOCKED = (
+    select(batch.c.id, batch.c.state, batch.c.owner, batch.c.attempt)
+    .where(among_given(batch.c.id))
+    .order_by(batch.c.id)
+    .with_for_update()
 )

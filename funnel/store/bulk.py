@@ -26,7 +26,7 @@ _ARRAYS = ((SmallInteger, "smallint[]"), (BigInteger, "bigint[]"), (Integer, "in
 
 
 class _Among(ColumnElement[bool]):
-    """`column` is one of the values in the parameter `ids`. Cheap to build, for it is built for every batch."""
+    """`column` is one of the values in the parameter `ids`."""
 
     inherit_cache = True
     _traverse_internals = [  # noqa: RUF012 -- as SQLAlchemy wants it
@@ -58,8 +58,16 @@ def _in_array(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
 
 def among(connection: Connection, column: ColumnElement[Any], ids: Collection[int]) -> ColumnElement[bool]:
     """Whether `column` is one of `ids`: one parameter, however many there are."""
-    written = json.dumps(list(ids)) if connection.dialect.name == "sqlite" else _written(ids)
-    return _Among(column, bindparam(None, written, String()))
+    return _Among(column, bindparam(None, given(connection, ids), String()))
+
+
+def among_given(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Likewise, in a statement that is built once: it is run with `ids` as `given` writes them."""
+    return _Among(column, bindparam("ids", type_=String()))
+
+
+def given(connection: Connection, ids: Collection[int]) -> str:
+    return json.dumps(list(ids)) if connection.dialect.name == "sqlite" else _written(ids)
 
 
 def add_many(connection: Connection, table: Table, columns: Mapping[str, Sequence[Any]], conflict: str = "") -> int:

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, Insert, Select, and_, func, literal_column, or_, select
 
 from funnel.core.delivery import NEVER_SENT, State
-from funnel.store.bulk import add_many, among
+from funnel.store.bulk import add_many, among, among_given, given
 from funnel.store.db import BINARY
 from funnel.store.tables import (
     Record,
@@ -37,24 +37,8 @@ def readers(connection: Connection, batch_ids: Collection[int]) -> Sequence[Reco
     (enrollment_state, current_turn, pattern, secondary, pace, locale, link_only), of the subscriber (subscriber_state,
     zone, address_hash, sealed) and of the key (version, wrapped), which are NULL once erased.
     """
-    joined = (
-        delivery.join(enrollment, enrollment.c.id == delivery.c.enrollment_id)
-        .join(subscriber, subscriber.c.id == delivery.c.subscriber_id)
-        .outerjoin(subscriber_key, subscriber_key.c.subscriber_id == delivery.c.subscriber_id)
-    )
-    own = ("id", "batch_id", "position", "turn", "enrollment_id", "subscriber_id", "lesson_id")
-    columns = (
-        *(delivery.c[name] for name in own),
-        enrollment.c.state.label("enrollment_state"),
-        enrollment.c.turn.label("current_turn"),
-        *(enrollment.c[name] for name in ("pattern", "secondary", "pace", "locale", "link_only")),
-        subscriber.c.state.label("subscriber_state"),
-        *(subscriber.c.zone, subscriber.c.address_hash, subscriber.c.sealed),
-        *(subscriber_key.c.version, subscriber_key.c.wrapped),
-    )
-    found = select(*columns).select_from(joined).where(among(connection, delivery.c.batch_id, batch_ids))
-    found = found.where(delivery.c.state.is_(None)).order_by(delivery.c.batch_id, delivery.c.position)
-    return records(connection.execute(found, execution_options=BINARY))
+    asked = {"ids": given(connection, batch_ids)}
+    return records(connection.execute(_READERS, asked, execution_options=BINARY))
 
 
 def of_batch(connection: Connection, batch_id: int) -> Sequence[Record]:
@@ -95,13 +79,9 @@ def notices(connection: Connection, batch_ids: Collection[int]) -> Sequence[Reco
 
 def enter(connection: Connection, batch_ids: Collection[int]) -> int:
     """Enters these batches' deliveries without a fate of their own into the ledger. Returns how many are new there."""
-    given = select(delivery.c.lesson_id, delivery.c.subscriber_id, delivery.c.id)
-    given = given.where(among(connection, delivery.c.batch_id, batch_ids), delivery.c.state.is_(None))
-    # In the ledger's order: it is walked through once, page after page.
-    given = given.order_by(delivery.c.lesson_id, delivery.c.subscriber_id)
-    entering = insert_ignoring(connection, ledger).from_select(["lesson_id", "subscriber_id", "delivery_id"], given)
-    entered = connection.execute(entering, execution_options={"preserve_rowcount": True})
-    return entered.rowcount
+    options = {"preserve_rowcount": True}
+    asked = {"ids": given(connection, batch_ids)}
+    return connection.execute(_ENTER[connection.dialect.name], asked, execution_options=options).rowcount
 
 
 def refused_by_ledger(connection: Connection, batch_ids: Collection[int]) -> dict[int, Record]:
@@ -189,3 +169,36 @@ def whose(subscriber_id: int) -> tuple[Select[tuple[int]], ...]:
 def _entries_of(subscriber_id: int) -> tuple[ColumnElement[bool], ...]:
     """A subscriber's entries in the ledger; the lessons are few, and the ledger is ordered by them."""
     return ledger.c.lesson_id.in_(select(lesson.c.id)), ledger.c.subscriber_id == subscriber_id
+
+
+def _select_readers() -> Select[Any]:
+    joined = (
+        delivery.join(enrollment, enrollment.c.id == delivery.c.enrollment_id)
+        .join(subscriber, subscriber.c.id == delivery.c.subscriber_id)
+        .outerjoin(subscriber_key, subscriber_key.c.subscriber_id == delivery.c.subscriber_id)
+    )
+    own = ("id", "batch_id", "position", "turn", "enrollment_id", "subscriber_id", "lesson_id")
+    columns = (
+        *(delivery.c[name] for name in own),
+        enrollment.c.state.label("enrollment_state"),
+        enrollment.c.turn.label("current_turn"),
+        *(enrollment.c[name] for name in ("pattern", "secondary", "pace", "locale", "link_only")),
+        subscriber.c.state.label("subscriber_state"),
+        *(subscriber.c.zone, subscriber.c.address_hash, subscriber.c.sealed),
+        *(subscriber_key.c.version, subscriber_key.c.wrapped),
+    )
+    found = select(*columns).select_from(joined).where(among_given(delivery.c.batch_id), delivery.c.state.is_(None))
+    return found.order_by(delivery.c.batch_id, delivery.c.position)
+
+
+def _entering(dialect: str) -> Insert:
+    found = select(delivery.c.lesson_id, delivery.c.subscriber_id, delivery.c.id)
+    found = found.where(among_given(delivery.c.batch_id), delivery.c.state.is_(None))
+    # In the ledger's order: it is walked through once, page after page.
+    found = found.order_by(delivery.c.lesson_id, delivery.c.subscriber_id)
+    return insert_ignoring(dialect, ledger).from_select(["lesson_id", "subscriber_id", "delivery_id"], found)
+
+
+# Built once: for a start of a few readers the building would cost as much as the asking.
+_READERS = _select_readers()
+_ENTER = {dialect: _entering(dialect) for dialect in ("sqlite", "postgresql")}

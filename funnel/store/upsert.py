@@ -17,8 +17,8 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[
         connection.execute(dialect_insert(connection, table).on_conflict_do_nothing(), list(rows))
 
 
-def insert_ignoring(connection: Connection, table: Table) -> Insert:
+def insert_ignoring(dialect: str, table: Table) -> Insert:
     """An INSERT that leaves out rows whose unique keys are there; it spares SQLite a journal of its own."""
-    if connection.dialect.name == "sqlite":
+    if dialect == "sqlite":
         return table.insert().prefix_with("OR IGNORE")
     return postgresql.insert(table).on_conflict_do_nothing()

@@ -34,7 +34,7 @@ def row(engine: Engine, scope: str = "provider:smtp") -> Record | None:
 
 def admits(breaker: Breaker, engine: Engine, now_ms: int) -> bool:
     with writing(engine) as connection:
-        return breaker.admits(connection, now_ms)
+        return breaker.admits(connection, holding.current(connection, now_ms), now_ms)
 
 
 def tripped(engine: Engine, clock: Clock, health: Health = Health.FAILING) -> Breaker:

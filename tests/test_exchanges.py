@@ -8,7 +8,9 @@ import pytest
 from dns import flags, message, rcode, rrset
 from dns.resolver import Resolver
 
-from funnel.exchanges import AT_ONCE, KNOWN_S, MUTE_S, REFUSED_S, Exchanges
+from funnel.exchanges import AT_ONCE, KNOWN_S, MUTE_S, REFUSED_S, WAIT_S, Exchanges
+
+PATIENCE_S = 60.0  # for answers that are sure to come, on however busy a machine
 
 # domain → what the server knows: type → data. A domain that is not here does not exist.
 ZONE = {
@@ -81,10 +83,18 @@ def clock() -> Seconds:
 
 
 @pytest.fixture
-def exchanges(server: Server, clock: Seconds) -> Iterator[Exchanges]:
-    resolver = Resolver(configure=False)
-    resolver.nameservers, resolver.port = ["127.0.0.1"], server.socket.getsockname()[1]
-    resolver.timeout = resolver.lifetime = 2.0
+def resolver(server: Server) -> Resolver:
+    found = Resolver(configure=False)
+    found.nameservers, found.port = ["127.0.0.1"], server.socket.getsockname()[1]
+    found.timeout = found.lifetime = PATIENCE_S
+    return found
+
+
+@pytest.fixture
+def exchanges(
+    server: Server, resolver: Resolver, clock: Seconds, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Exchanges]:
+    monkeypatch.setattr("funnel.exchanges.WAIT_S", PATIENCE_S)
     server.asked.clear()
     found = Exchanges(resolver, clock)
     yield found
@@ -112,8 +122,10 @@ def test_a_domain_is_asked_once_and_again_after_a_while(exchanges: Exchanges, se
 
 
 def test_a_dns_that_does_not_answer_fails_open_and_is_not_waited_for_again(
-    exchanges: Exchanges, clock: Seconds
+    exchanges: Exchanges, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("funnel.exchanges.WAIT_S", WAIT_S)
+    resolver.timeout = resolver.lifetime = 2 * WAIT_S
     exchanges.look_up(["silent.example"])
     assert not exchanges.refuses("silent.example")
     assert exchanges._mute_until == MUTE_S

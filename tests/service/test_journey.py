@@ -11,7 +11,7 @@ import redis
 
 from funnel.core.sequence import Funnel
 from tests.robot import Page, Robot
-from tests.service.conftest import Service, free_port, launch, running, until
+from tests.service.conftest import PATIENCE_S, Service, free_port, launch, running, until
 
 pytestmark = pytest.mark.service
 Visitors = Callable[[Service], Robot]
@@ -105,7 +105,7 @@ def test_the_pages_go_on_without_redis(
     env = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}"}
     home = tmp_path_factory.mktemp("alone")
     service = launch(home, command=("migrate",), env=env)
-    assert service.process.wait(30) == 0, service.log.read_text()
+    assert service.process.wait(PATIENCE_S) == 0, service.log.read_text()
     service = launch(home, command=("web",), env=env)
     try:
         until(lambda: _answers(service), "the web process")

@@ -139,7 +139,8 @@ def test_the_same_two_alternatives_may_both_come_first() -> None:
     text = text.replace(
         'wait = "1 day"\nat = "08:30"\ndays = ["mon", "tue", "wed", "thu", "fri"]', 'wait = "0 days"', 1
     )
-    content.parse("kitchen", {**KITCHEN, PLANNER: text.encode()})
+    found = content.parse("kitchen", {**KITCHEN, PLANNER: text.encode()})
+    assert [lesson.timing.wait_ms for lesson in found.patterns["planner"].lessons[:2]] == [0, 0]
 
 
 def test_ten_thousand_lessons_are_one_problem_not_ten_thousand() -> None:

@@ -70,7 +70,7 @@ def test_a_taken_port_is_named_with_what_to_do(tmp_path: Path) -> None:
     said = service.log.read_text()
     assert f"Port {port} is taken" in said
     assert "Traceback" not in said
-    until(lambda: not service.family(), "nobody of it to be left")
+    assert service.family() == {}
 
 
 def test_a_second_service_on_one_folder_is_refused(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from funnel.store.tables import Record
 LONGEST_S = 10.0
 REST_S = 20.0  # for recording, once the last answer is there
 UNRECORDED_PER_HAND = 2  # answers at most; with more, no batch is started
-RECIPIENTS_AT_ONCE = 2_000  # that a start reads in one transaction: others want to write, too
+RECIPIENTS_AT_ONCE = 4_000  # that a start reads in one transaction: others want to write, too
 SHARE_GATHERED = 4  # a quarter of the hands may rest until there are as many, so that their batches start together
 DOUBLED = Report(Fate(State.PLANNED, "doubled"))
 UNCHECKED = Report(Fate(State.PLANNED, "could not be checked", retry_ms=10_000))

@@ -25,12 +25,13 @@ from funnel.flow.sweep import Attention
 from funnel.hands import Hands
 from funnel.runtime import NUDGE, Runtime
 from funnel.store import batches
+from funnel.store.db import empty_journal, reading
 from funnel.store.db import now_ms as database_now_ms
-from funnel.store.db import reading
 from funnel.store.tables import Record
 
 TICK_S = 1.0
 TIDY_S = 5.0
+JOURNAL_MS = 60_000
 REDIS_S = 2.0  # for connecting to Redis, and for each of its answers
 PAUSE_S = 1.0  # before Redis is asked again
 PARTING_S = 5.0
@@ -125,10 +126,11 @@ async def listen(ctx: _C) -> None:
 
 
 async def tidy(ctx: _C) -> None:
-    """Follows up erasures, and once a day deletes what has been kept long enough; beside the mail, not before it."""
+    """Beside the mail, not before it: follows up erasures, keeps what is deleted out of the journal, and once a day
+    deletes what has been kept long enough."""
     parts: Runtime = ctx["hands"].runtime
     others = parts.others()
-    cleared_ms = 0
+    cleared_ms = emptied_ms = 0
     while True:
         await asyncio.sleep(TIDY_S)
         try:
@@ -138,6 +140,9 @@ async def tidy(ctx: _C) -> None:
                 while await asyncio.to_thread(retention.clear_some, parts.tools, parts.settings.retention_ms, now_ms):
                     await asyncio.sleep(0)
                 cleared_ms = now_ms
+            if now_ms - emptied_ms >= JOURNAL_MS:
+                await asyncio.to_thread(empty_journal, parts.tools.engine)
+                emptied_ms = now_ms
         except Exception as error:  # noqa: BLE001 -- the next round may succeed
             log.error("tidy", fault=type(error).__name__)
 

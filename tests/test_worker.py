@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -426,14 +427,22 @@ def test_after_a_time_without_any_worker_what_is_late_comes_at_its_readers_hour(
     assert [local(row.due_ms, asleep) for row in world.rows(due)] == ["08:30"]
 
 
+def journal(world: World) -> int:
+    """How many bytes SQLite's journal has."""
+    url = world.tools.engine.url
+    path = Path(f"{url.database}-wal")
+    return path.stat().st_size if url.get_backend_name() == "sqlite" else 0
+
+
 def local(instant_ms: int, zone: str) -> str:
     return datetime.fromtimestamp(instant_ms / 1000, ZoneInfo(zone)).strftime("%H:%M")
 
 
-def test_a_worker_deletes_what_is_too_old_and_follows_up_erasures(
+def test_a_worker_deletes_what_is_too_old_follows_up_erasures_and_leaves_nothing_in_the_journal(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "TIDY_S", 0.0)
+    monkeypatch.setattr(worker, "JOURNAL_MS", 0)
     world.clock.now_ms = Runtime.now_ms() - 8 * 24 * HOUR_MS
     world.sign_up(ALICE)
     world.work()
@@ -444,7 +453,7 @@ def test_a_worker_deletes_what_is_too_old_and_follows_up_erasures(
         home = dataclasses.replace(busy.runtime.settings, home=world.folder.parent)
         busy.runtime = dataclasses.replace(busy.runtime, settings=home)
         tidying = asyncio.create_task(worker.tidy({"hands": busy}))
-        while [*world.folder.glob("*.eml")] or world.rows(subscriber):
+        while [*world.folder.glob("*.eml")] or world.rows(subscriber) or journal(world):
             await asyncio.sleep(0)
             assert not tidying.done()
         tidying.cancel()

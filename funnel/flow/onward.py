@@ -1,12 +1,11 @@
 """Onward: the next due row of every reader whose lesson was accepted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 
 from sqlalchemy import Connection
 
 from funnel.core.progress import Reader, step_after
-from funnel.core.sequence import Funnel
 from funnel.flow import editions
 from funnel.flow.course import go_on
 from funnel.flow.crowd import Crowd, shares_days
@@ -21,7 +20,7 @@ def follow_up(connection: Connection, tools: Tools, name: str, rows: Sequence[Se
     _, funnel = published[name]
     ids = revisions.lesson_ids(connection, name)
     keys = {id_: key for key, id_ in ids.items()}
-    ends = {ids[pattern.lessons[-1].key] for pattern in funnel.patterns.values()}
+    ends = {(pattern.key, ids[pattern.lessons[-1].key]) for pattern in funnel.patterns.values()}
     crowd = Crowd(connection, {row.subscriber_id for row in rows} if shares_days(tools, published) else ())
     doubtful = editions.doubtful(editions.course(connection, tools, funnel), ids)
     steps: dict[Alike, tuple[int, int] | None] = {}
@@ -30,21 +29,21 @@ def follow_up(connection: Connection, tools: Tools, name: str, rows: Sequence[Se
     other: list[Sent] = []
     for row in rows:
         alike = row.alike
+        place = alike.pattern, alike.lesson_id
         if alike not in steps:
             reader = Reader(alike.pattern, alike.secondary, alike.pace, alike.zone, mailed=(now_ms,))
             step = step_after(funnel, reader, keys[alike.lesson_id], now_ms, tools.day_ms)
-            certain = step and (alike.pattern, alike.lesson_id) not in doubtful
-            steps[alike] = (step.due_ms, ids[step.lesson.key]) if step and certain else None
+            steps[alike] = (step.due_ms, ids[step.lesson.key]) if step else None
         found = steps[alike]
-        if row.subscriber_id in crowd:
+        if row.subscriber_id in crowd or place in doubtful:
             other.append(row)
-        elif alike.lesson_id in ends:
+        elif place in ends:
             last.append(row)
         elif found is None:
             other.append(row)
         else:
             simple.append((row, (row.enrollment_id, *found, row.turn)))
-    if _finish(connection, funnel, ids, last, now_ms) < len(last):
+    if enrollments.finish(connection, [(row.enrollment_id, row.turn) for row in last], now_ms) < len(last):
         other += last
     # In the order of the due table's key: it is written page after page.
     if enrollments.add_next(connection, sorted((due for _, due in simple), key=itemgetter(1, 0))) < len(simple):
@@ -52,12 +51,3 @@ def follow_up(connection: Connection, tools: Tools, name: str, rows: Sequence[Se
         entered = enrollments.entered(connection, lessons, [row.subscriber_id for row, _ in simple])
         other += [row for row, due in simple if (row.subscriber_id, due[2]) in entered]
     go_on(connection, tools, name, other, now_ms)
-
-
-def _finish(connection: Connection, funnel: Funnel, ids: Mapping[str, int], rows: Sequence[Sent], now_ms: int) -> int:
-    """Finishes the courses of which every lesson is in the ledger. Returns how many."""
-    finished = 0
-    for pattern in funnel.patterns.values():
-        ends = [(row.enrollment_id, row.turn) for row in rows if row.alike.pattern == pattern.key]
-        finished += enrollments.finish(connection, ends, [ids[lesson.key] for lesson in pattern.lessons], now_ms)
-    return finished

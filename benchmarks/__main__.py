@@ -5,11 +5,10 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import ceilings, impact, latency, plan, send, steady, webhook
+from benchmarks import impact, latency, plan, send, steady, webhook
 from benchmarks.bench import open_bench
 
 BENCHMARKS = {
-    "ceilings": ceilings.run,
     "send": send.run,
     "steady": steady.run,
     "webhook": webhook.run,

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [names…] [--quick] [--write]`: measures, and writes the table when all has been measured."""
+"""`python -m benchmarks [names…] [--quick] [--write]`: measures, and writes the tables of what has been measured."""
 
 import argparse
 import signal
@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHMARKS)}; all, if none is given")
     parser.add_argument("--quick", action="store_true", help="small sizes: seconds, and figures that mean nothing")
-    parser.add_argument("--write", action="store_true", help="write the table even though not all was measured")
+    parser.add_argument("--write", action="store_true", help="write the tables of the named ones, too")
     parser.add_argument("--folder", type=Path, help="where databases are put for the run (default: the system's)")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(BENCHMARKS):
@@ -30,11 +30,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers stop and files go
     names = [name for name in BENCHMARKS if name in chosen.names or not chosen.names]
     with open_bench(quick=chosen.quick, folder=chosen.folder) as bench:
-        writes = chosen.write or (len(names) == len(BENCHMARKS) and not chosen.quick)
         for name in names:
+            bench.report.figures.clear()
             BENCHMARKS[name](bench)
-            if writes:  # as far as it has come: a run that is cut short has told what it found
-                bench.report.write()
+            if chosen.write or not (chosen.names or chosen.quick):
+                bench.report.write(name)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The measured ceiling of the service's parts: what each costs by itself, done as plainly as it can be."""
+"""The ceiling of the service's parts: what each costs by itself, done as plainly as it can be."""
 
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from benchmarks.cpu import Meter
 from benchmarks.crowd import Shape
 from benchmarks.exchanges import enclosed, pipeline, post
 from benchmarks.letters import mailing, own_links
-from benchmarks.report import Report, median
+from benchmarks.report import median
 from benchmarks.sinks import http_sink, smtp_sink
 from benchmarks.sql_common import Bare
 from benchmarks.sql_postgres import Postgresql
@@ -30,6 +31,7 @@ from tests.conftest import make_tools
 FULL = Shape(300_000, 200_000, past=3_000_000)
 QUICK = Shape(4_000, 3_000, past=20_000)
 PEOPLE = 1000
+WINDOWS = 25  # of bare SQL, for as many comparisons as there are with one database, and one to warm up
 BATCHES = (1, 200, 1000)
 UNIT = "µs CPU per recipient"
 
@@ -40,39 +42,50 @@ class Part(NamedTuple):
     name: str
     batch: int = 0
 
-    @property
-    def parameters(self) -> dict[str, int]:
-        return {"batch": self.batch} if self.batch else {}
+
+class Ceiling:
+    """What the parts cost with one database. The bare SQL is run again for every comparison, right before it: a shared
+    machine may be half as fast a minute later.
+    """
+
+    def __init__(self, costs: Mapping[Part, float], sql: Callable[[], float]) -> None:
+        self._costs = costs
+        self._sql = sql
+        self.sql: list[float] = []
+
+    def rate(self, provider: str, batch: int) -> float:
+        """How many recipients a CPU-second could bring if nothing but the parts cost anything."""
+        own = {
+            "SendGrid": (Part("JSON", batch), Part("HTTP exchange", batch)),
+            "SMTP": (Part("joining bytes"), Part("SMTP exchange")),
+        }
+        self.sql.append(self._sql())
+        shared = (Part("unsealing"), Part("tokens"))
+        return 1e6 / (self.sql[-1] + sum(self._costs[part] for part in (*shared, *own[provider])))
 
 
-def measure(bench: Bench, kind: str) -> None:
-    """Every part, at the same time: what else the machine does makes all of them dearer."""
+@contextmanager
+def ceiling(bench: Bench, kind: str) -> Iterator[Ceiling]:
+    """Measures the parts of one database, and reports them."""
     repeats = 3 if bench.quick else 9
     shape = QUICK if bench.quick else FULL
     with bench.copy("sqlite", shape) as url, bench.engine(url) as engine:
         letter = mailing(make_tools(engine, KEYRING), PEOPLE, bench.now_ms)
-    found = {
+    costs = {
         Part("joining bytes"): _joining(letter, repeats),
         Part("unsealing"): _unsealing(repeats),
         Part("tokens"): _tokens(letter, repeats),
         Part("SMTP exchange"): _smtp(letter, repeats),
         **_sendgrid(letter, repeats, 200 if bench.quick else 2000),
-        Part("SQL"): _sql(bench, kind, shape, 1000 if bench.quick else 20_000),
     }
-    for part, cost in found.items():
-        bench.report.add(f"ceiling: {part.name}", cost, UNIT, database=kind, **part.parameters)
-    _add_sums(bench.report, kind, found)
-
-
-def _add_sums(report: Report, kind: str, found: dict[Part, float]) -> None:
-    """How many recipients a CPU-second could bring if nothing but the parts cost anything."""
-    shared = [Part("SQL"), Part("unsealing"), Part("tokens")]
-    for size in BATCHES:
-        parts = [*shared, Part("JSON", batch=size), Part("HTTP exchange", batch=size)]
-        rate = 1e6 / sum(found[part] for part in parts)
-        report.add("ceiling of the parts: SendGrid", rate, "recipients/CPU s", database=kind, batch=size)
-    rate = 1e6 / sum(found[part] for part in (*shared, Part("joining bytes"), Part("SMTP exchange")))
-    report.add("ceiling of the parts: SMTP", rate, "recipients/CPU s", database=kind)
+    for part, cost in costs.items():
+        known = {"batch": part.batch} if part.batch else {}
+        bench.report.add(f"ceiling: {part.name}", cost, UNIT, database=kind, **known)
+    with _sql(bench, kind, shape) as sql:
+        sql()
+        found = Ceiling(costs, sql)
+        yield found
+    bench.report.add("ceiling: SQL", median(found.sql), UNIT, database=kind)
 
 
 def _cost(work: Callable[[], object], recipients: int, repeats: int) -> float:
@@ -159,19 +172,23 @@ def _smtp(letter: Mailing, repeats: int) -> float:
         return _cost(lambda: pipeline(sink, messages), len(messages), repeats)
 
 
-def _sql(bench: Bench, kind: str, shape: Shape, window: int) -> float:
-    """Planned `window` at a time, then started and settled in batches of 1,000; the server's CPU counts."""
+@contextmanager
+def _sql(bench: Bench, kind: str, shape: Shape) -> Iterator[Callable[[], float]]:
+    """Each call plans a window of due rows at once, starts and settles them in batches of up to 1,000, and returns what
+    that cost, in microseconds per recipient; the server's CPU counts.
+    """
     roots = [] if kind == "sqlite" else [bench.server.pid]
-    costs = []
     with bench.copy(kind, shape) as url, bench.engine(url) as engine:
         connection: Any = engine.raw_connection()
         bare: Bare = (Sqlite if kind == "sqlite" else Postgresql)(connection.driver_connection)
-        for _ in range(3 if bench.quick else shape.due // window):
+
+        def run() -> float:
             with Meter(*roots) as meter:
-                count = _carry(bare, bench.now_ms, window)
-            costs.append(meter.cpu_s * 1e6 / count)
+                count = _carry(bare, bench.now_ms, shape.due // WINDOWS)
+            return meter.cpu_s * 1e6 / count
+
+        yield run
         connection.close()
-    return median(costs[1:])
 
 
 def _carry(bare: Bare, now_ms: int, window: int) -> int:

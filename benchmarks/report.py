@@ -1,4 +1,4 @@
-"""Figures: one JSON line each on standard output, and all of them as a table in README.md."""
+"""Figures: one JSON line each on standard output, and a table for each benchmark in README.md."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Figure:
 
 
 class Report:
-    """Collects what a run has measured. `versions` of databases stand above the table."""
+    """Collects what a benchmark has measured. `versions` of databases stand above the tables."""
 
     def __init__(self) -> None:
         self.figures: list[Figure] = []
@@ -45,14 +45,15 @@ class Report:
         self.figures.append(figure)
         print(figure.line(), flush=True)
 
-    def write(self, readme: Path = README) -> None:
-        """Puts the table between the two marker lines of `readme`. Raises ValueError when it has none."""
-        before, found, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-        _, closed, after = rest.partition(END)
+    def write(self, name: str, readme: Path = README) -> None:
+        """Puts the table between the two marker lines of `name` in `readme`. Raises ValueError when it has none."""
+        begin, end = BEGIN.format(name), END.format(name)
+        before, found, rest = readme.read_text(encoding="utf-8").partition(begin)
+        _, closed, after = rest.partition(end)
         if not found or not closed:
-            raise ValueError(f"{readme.name} has no place for figures")
+            raise ValueError(f"{readme.name} has no place for the figures of {name}")
         table = ["| figure | with | value | unit |", "|---|---|---:|---|", *(figure.row() for figure in self.figures)]
-        text = "\n".join([before + BEGIN, self._circumstances(), "", *table, END + after])
+        text = "\n".join([before + begin, self._circumstances(), "", *table, end + after])
         readme.write_text(text, encoding="utf-8")
 
     def _circumstances(self) -> str:

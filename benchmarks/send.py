@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from benchmarks import ceilings
 from benchmarks.bench import KINDS, Bench
-from benchmarks.ceilings import FULL, QUICK
+from benchmarks.ceilings import FULL, QUICK, Ceiling, ceiling
 from benchmarks.cpu import memory_mb
 from benchmarks.report import median
 from benchmarks.rounds import Round, Rounds
@@ -49,16 +48,15 @@ CASES = (
 
 
 def run(bench: Bench) -> None:
-    """With the ceilings, each database's right before what is compared with them."""
     for kind in KINDS:
-        ceilings.measure(bench, kind)
-        for case in CASES:
-            if bench.quick:
-                case = replace(case, warm=100, due=300, warm_ups=1, rounds=1)
-            _measure(bench, kind, case)
+        with ceiling(bench, kind) as limit:
+            for case in CASES:
+                if bench.quick:
+                    case = replace(case, warm=100, due=300, warm_ups=1, rounds=1)
+                _measure(bench, kind, case, limit)
 
 
-def _measure(bench: Bench, kind: str, case: Case) -> None:
+def _measure(bench: Bench, kind: str, case: Case, limit: Ceiling) -> None:
     server = bench.server.pid if kind == "postgresql" else None
     with (
         bench.copy(kind, QUICK if bench.quick else FULL) as url,
@@ -70,25 +68,28 @@ def _measure(bench: Bench, kind: str, case: Case) -> None:
         with running([["worker"]] * case.workers, url, bench.folder, known) as told:
             for _ in range(case.warm_ups):
                 rounds.run(told, case.warm, server)
-            found = [rounds.run(told, case.due, server) for _ in range(case.rounds)]
+            found = [
+                (limit.rate(case.provider, case.batch), rounds.run(told, case.due, server)) for _ in range(case.rounds)
+            ]
             _check(sink, case)
             _report(bench, kind, case, found, told)
 
 
-def _report(bench: Bench, kind: str, case: Case, found: Sequence[Round], service: Service) -> None:
+def _report(bench: Bench, kind: str, case: Case, found: Sequence[tuple[float, Round]], service: Service) -> None:
     name, known = f"send: {case.provider}", {"database": kind, **case.parameters}
-    rate = median(each.count / each.cpu_s for each in found)
-    bench.report.add(name, rate, "recipients/CPU s", **known)
+    limits, rounds = zip(*found, strict=True)
+    rates = [each.count / each.cpu_s for each in rounds]
+    bench.report.add(name, median(rates), "recipients/CPU s", **known)
     bench.report.add(
-        f"{name}, by the clock", median(each.count / each.wall_s for each in found), "recipients/s", **known
+        f"{name}, by the clock", median(each.count / each.wall_s for each in rounds), "recipients/s", **known
     )
-    for part in found[0].parts:
-        cost = median(each.parts[part] * 1e6 / each.count for each in found)
+    for part in rounds[0].parts:
+        cost = median(each.parts[part] * 1e6 / each.count for each in rounds)
         bench.report.add(f"{name}, {part}", cost, "µs CPU per recipient", **known)
     bench.report.add(f"{name}, a worker's memory", max(map(memory_mb, service.workers)), "MiB", **known)
-    ceiling = _ceiling(bench, kind, case)
-    bench.report.add(f"{name}, ceiling of its parts", ceiling, "recipients/CPU s", **known)
-    bench.report.add(f"{name} against that ceiling", 100 * rate / ceiling, "%", **known)
+    bench.report.add(f"{name}, ceiling of its parts", median(limits), "recipients/CPU s", **known)
+    shares = [100 * rate / most for rate, most in zip(rates, limits, strict=True)]
+    bench.report.add(f"{name} against that ceiling", median(shares), "%", **known)
 
 
 def settings(provider: str, sink: Sink, batch: int, connections: int = 0) -> dict[str, str]:
@@ -113,14 +114,3 @@ def _check(sink: Sink, case: Case) -> None:
     least = count if case.provider == "SMTP" else count // case.batch
     if sink.count().requests < least:
         raise AssertionError(f"{case}: the sink has taken {sink.count()} only")
-
-
-def _ceiling(bench: Bench, kind: str, case: Case) -> float:
-    """What the parts alone reached just before."""
-    return next(
-        figure.value
-        for figure in reversed(bench.report.figures)
-        if figure.name == f"ceiling of the parts: {case.provider}"
-        and figure.parameters.get("database") == kind
-        and figure.parameters.get("batch", case.batch) == case.batch
-    )

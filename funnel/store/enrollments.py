@@ -58,8 +58,8 @@ _NOT_HAD = """NOT EXISTS (
     SELECT 1 FROM ledger WHERE ledger.subscriber_id = enrollment.subscriber_id AND ledger.lesson_id = {lesson})"""
 # OR IGNORE, which for these rows means ON CONFLICT DO NOTHING, and spares SQLite a journal of every statement.
 _NEXT_SQLITE = f"""
-    INSERT OR IGNORE {_INTO_DUE} SELECT ?2, ?3, {_COPY} FROM enrollment
-    WHERE enrollment.id = ?1 AND {_STILL_THERE.format(turn="?4")} AND {_NOT_HAD.format(lesson="?3")}
+    INSERT OR IGNORE {_INTO_DUE} SELECT ?1, ?3, {_COPY} FROM enrollment
+    WHERE enrollment.id = ?2 AND {_STILL_THERE.format(turn="?4")} AND {_NOT_HAD.format(lesson="?3")}
 """  # noqa: S608 -- constant
 _NEXT_POSTGRESQL = f"""
     INSERT {_INTO_DUE} SELECT given.due_ms, given.lesson_id, {_COPY}
@@ -184,13 +184,13 @@ def restore_due(connection: Connection, delivery_ids: Collection[int]) -> None:
 
 
 def add_next(connection: Connection, rows: Sequence[tuple[int, int, int, int]]) -> int:
-    """Due rows from (enrollment_id, due_ms, lesson_id, turn), for those who still stand there and have not had it.
+    """Due rows from (due_ms, enrollment_id, lesson_id, turn), for those who still stand there and have not had it.
 
     Returns how many were written.
     """
     if not rows:
         return 0
-    columns = dict(zip(("enrollment_id", "due_ms", "lesson_id", "turn"), zip(*rows, strict=True), strict=True))
+    columns = dict(zip(("due_ms", "enrollment_id", "lesson_id", "turn"), zip(*rows, strict=True), strict=True))
     if connection.dialect.name == "sqlite":
         return run_many(connection, _NEXT_SQLITE, columns)
     return run_many(connection, _NEXT_POSTGRESQL, columns, due)

@@ -31,7 +31,10 @@ LONGEST_S = 10.0
 REST_S = 20.0  # for recording, once the last answer is there
 UNRECORDED_PER_HAND = 2  # answers at most; with more, no batch is started
 RECIPIENTS_AT_ONCE = 4_000  # that a start reads in one transaction: others want to write, too
-SHARE_GATHERED = 4  # a quarter of the hands may rest until there are as many, so that their batches start together
+ON_THEIR_WAY = 12_000  # recipients whose mails are in memory; with more, no batch is started
+# So long half of the hands may rest until there are as many, so that their batches start together: they share a commit,
+# and the pages that it writes.
+REST_AT_MOST_S = 0.1
 DOUBLED = Report(Fate(State.PLANNED, "doubled"))
 UNCHECKED = Report(Fate(State.PLANNED, "could not be checked", retry_ms=10_000))
 TOO_LATE = Report(Fate(State.PLANNED, "came too late to its own lease"))
@@ -151,10 +154,12 @@ class Hands:
             _end(nothing)
 
     async def _keep_few_open(self) -> None:
-        """While answers cannot be recorded, nothing is added to them: what is kept is bounded."""
+        """While many mails are on their way, or answers cannot be recorded, none is added: what is kept is bounded."""
         most = UNRECORDED_PER_HAND * self.runtime.provider.width
         while len(self._answers) >= most and not self._resting:
             await self._answers.idle(1)
+        while sum(len(each.mailing.recipients) for each in self._flights.values()) >= ON_THEIR_WAY:
+            await asyncio.sleep(GATHER_S)
 
     async def _take_hands(self) -> dict[int, asyncio.Future[None]]:
         """Takes a hand for the next batch in the line, and for as many more as are free in a moment."""
@@ -167,7 +172,7 @@ class Hands:
                 continue
             if not await self._take_hand(len(found), until_s):
                 break
-            until_s = until_s or perf_counter() + GATHER_S
+            until_s = until_s or perf_counter() + REST_AT_MOST_S
             if self._resting or asked.done():  # told to stop, or given up, while it waited for a hand
                 self._free.release()
                 continue
@@ -179,7 +184,7 @@ class Hands:
     async def _take_hand(self, taken: int, until_s: float) -> bool:
         """Takes one: the first whenever it is free, a few more until then, and any others if they are free now."""
         longest_s = until_s - perf_counter() if taken and self._free.locked() else None
-        if longest_s is not None and (longest_s <= 0 or taken >= self.runtime.provider.width // SHARE_GATHERED):
+        if longest_s is not None and (longest_s <= 0 or taken >= self.runtime.provider.width // 2):
             return False
         with suppress(TimeoutError):
             async with asyncio.timeout(longest_s):

@@ -326,6 +326,28 @@ def test_while_answers_cannot_be_recorded_no_more_are_kept_than_a_few_and_no_mai
     assert states(world) == [State.ACCEPTED] * 4
 
 
+def test_while_as_many_mails_as_may_be_in_memory_are_on_their_way_no_more_are_started(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, gate = lesson_batches(world, ALICE, BOB, CHARLIE), Gate()
+    monkeypatch.setattr("funnel.hands.RECIPIENTS_AT_ONCE", 1)
+    monkeypatch.setattr("funnel.hands.ON_THEIR_WAY", 1)
+    under_way: list[str] = []
+    most: list[int] = []
+
+    def hand_over(mailing: Mailing) -> Report:
+        under_way.append(mailing.uid)
+        gate.open.wait(0.2)  # never opened: time for another one to come
+        most.append(len(under_way))
+        under_way.remove(mailing.uid)
+        return Report(ACCEPTED)
+
+    monkeypatch.setattr(gate, "hand_over", hand_over)
+    send(hands(world, gate), ids)
+    assert most == [1, 1, 1]
+    assert states(world) == [State.ACCEPTED] * 3
+
+
 def test_a_start_that_broke_off_after_it_had_claimed_gives_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ids, gate = lesson_batches(world, ALICE, BOB), Gate()
     gate.open.set()

@@ -13,7 +13,7 @@ from funnel.mail.sendgrid_answers import NO_ANSWER, NO_CONNECTION, NO_ROOM, NOT_
 from funnel.mail.sendgrid_body import request_body
 from funnel.mail.sendgrid_wire import LIMITS, Body, Limits, NotConnectedError, TooLateError, open_pool
 
-WIDTH = 16
+WIDTH = 32
 LONGEST_ANSWER = 512 * 1024  # a refusal of 1,000 addresses comes to 250 kB
 
 

@@ -30,7 +30,7 @@ from funnel.store.tables import Record
 LONGEST_S = 10.0
 REST_S = 20.0  # for recording, once the last answer is there
 UNRECORDED_PER_HAND = 2  # answers at most; with more, no batch is started
-RECIPIENTS_AT_ONCE = 4_000  # that a start reads in one transaction: others want to write, too
+RECIPIENTS_AT_ONCE = 3_000  # that a start reads in one transaction: others want to write, too
 ON_THEIR_WAY = 12_000  # recipients whose mails are in memory; with more, no batch is started
 # So long half of the hands may rest until there are as many, so that their batches start together: they share a commit,
 # and the pages that it writes.

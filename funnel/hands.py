@@ -5,14 +5,13 @@ A batch that has begun is never cut off: an answer that nobody hears would leave
 
 import asyncio
 import secrets
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import count
 from time import perf_counter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +21,7 @@ from funnel.core.delivery import Fate, Health, Kind, Report, State
 from funnel.flow.settle import give_back, renew, settle
 from funnel.flow.start import Broken, Started, start
 from funnel.flow.watch import seen_twice
+from funnel.line import Line, end
 from funnel.mail.provider import Recipients
 from funnel.meters import Meters, Step
 from funnel.runtime import Runtime
@@ -30,25 +30,13 @@ from funnel.store.tables import Record
 LONGEST_S = 10.0
 REST_S = 20.0  # for recording, once the last answer is there
 UNRECORDED_PER_HAND = 2  # answers at most; with more, no batch is started
-RECIPIENTS_AT_ONCE = 3_000  # that a start reads in one transaction: others want to write, too
 ON_THEIR_WAY = 12_000  # recipients whose mails are in memory; with more, no batch is started
-# So long half of the hands may rest until there are as many, so that their batches start together: they share a commit,
-# and the pages that it writes.
-REST_AT_MOST_S = 0.1
 DOUBLED = Report(Fate(State.PLANNED, "doubled"))
 UNCHECKED = Report(Fate(State.PLANNED, "could not be checked", retry_ms=10_000))
 TOO_LATE = Report(Fate(State.PLANNED, "came too late to its own lease"))
 
 log = structlog.get_logger()
 _T = TypeVar("_T")
-
-
-class _Asked(NamedTuple):
-    """A batch in the line. `done` ends with its sending; cancelled, it is passed over."""
-
-    batch_id: int
-    size: int
-    done: asyncio.Future[None]
 
 
 class Hands:
@@ -60,8 +48,8 @@ class Hands:
         self.owner = secrets.token_hex(8)
         self._writing = ThreadPoolExecutor(1, "write")
         self._handing = ThreadPoolExecutor(runtime.provider.width, "hand")
-        self._free = asyncio.Semaphore(runtime.provider.width)
         self._flights: dict[int, Started] = {}
+        self._line = Line(runtime.provider.width, self._flights)
         self._answers = Answers(self._record, self._land)
         self._starts = count()
         self._broken: dict[str, list[int]] = {}
@@ -69,7 +57,6 @@ class Hands:
         self._busy: set[asyncio.Task[None]] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
-        self._waiting: deque[_Asked] = deque()
 
     def write(self, work: Callable[[Runtime, int], _T], step: Step | None = None) -> Awaitable[_T]:
         """Runs work(runtime, now) on the one thread that writes; the clock is read when its turn comes."""
@@ -82,7 +69,7 @@ class Hands:
 
     async def send(self, ids: Sequence[int]) -> None:
         """Sends these batches as hands get free, for a while; what has not begun by then is hinted at again."""
-        asked = [self._ask(id_, self.runtime.tools.batch_size).done for id_ in ids]
+        asked = [self._ask(id_, self.runtime.tools.batch_size) for id_ in ids]
         if asked:
             await asyncio.wait(asked, timeout=LONGEST_S)
         for each in asked:
@@ -90,7 +77,7 @@ class Hands:
 
     async def begin(self, found: Sequence[Record]) -> None:
         """Begins to send these batches, and does not wait for them."""
-        there = self._flights.keys() | {each.batch_id for each in self._waiting if not each.done.cancelled()}
+        there = self._flights.keys() | self._line.waiting()
         for row in found:
             if row.id not in there:
                 self._ask(row.id, row.size)
@@ -103,8 +90,7 @@ class Hands:
     async def rest(self) -> None:
         """Waits for what is in flight, and a while until it is recorded; then lets go of everything. For good."""
         self._resting = True
-        while self._waiting:
-            _end(self._waiting.popleft().done)
+        self._line.close()
         if self._starting:
             await asyncio.wait({self._starting})
         await asyncio.to_thread(self._handing.shutdown)
@@ -125,33 +111,27 @@ class Hands:
         for task in self._busy:
             task.cancel()
 
-    def _ask(self, batch_id: int, size: int) -> "_Asked":
-        """Puts a batch in the line."""
-        asked = _Asked(batch_id, size, asyncio.get_running_loop().create_future())
-        if self._resting:
-            _end(asked.done)
-            return asked
-        self._waiting.append(asked)
-        if self._starting is None or self._starting.done():
+    def _ask(self, batch_id: int, size: int) -> asyncio.Future[None]:
+        """Puts a batch in the line, and sees to it that somebody lets it in."""
+        asked = self._line.join(batch_id, size)
+        if self._line and (self._starting is None or self._starting.done()):
             self._starting = self._keep(self._send())
         return asked
 
     async def _send(self) -> None:
         """Starts what waits, as many together as there are free hands; while they start, others get free."""
-        while self._waiting:
+        while self._line:
             await self._keep_few_open()
-            if asked := await self._take_hands():
+            if asked := await self._line.let_in():
                 await self._begin(asked)
 
     async def _begin(self, asked: dict[int, asyncio.Future[None]]) -> None:
         """Starts these batches and lets them go; in a call of its own, so that nothing keeps their mails."""
-        started = await self._start(list(asked))
-        for _ in range(len(asked) - len(started)):
-            self._free.release()
-        for each in started:
-            self._keep(self._carry(each, asked.pop(each.batch.id)))
+        for started in await self._start(list(asked)):
+            self._keep(self._carry(started, asked.pop(started.batch.id)))
         for nothing in asked.values():
-            _end(nothing)
+            self._line.free()
+            end(nothing)
 
     async def _keep_few_open(self) -> None:
         """While many mails are on their way, or answers cannot be recorded, none is added: what is kept is bounded."""
@@ -160,36 +140,6 @@ class Hands:
             await self._answers.idle(1)
         while sum(len(each.mailing.recipients) for each in self._flights.values()) >= ON_THEIR_WAY:
             await asyncio.sleep(GATHER_S)
-
-    async def _take_hands(self) -> dict[int, asyncio.Future[None]]:
-        """Takes a hand for the next batch in the line, and for as many more as are free in a moment."""
-        found: dict[int, asyncio.Future[None]] = {}
-        room, until_s = RECIPIENTS_AT_ONCE, 0.0
-        while self._waiting and not (found and self._waiting[0].size > room):
-            batch_id, size, asked = self._waiting[0]
-            if asked.done() or batch_id in found or batch_id in self._flights:
-                _end(self._waiting.popleft().done)
-                continue
-            if not await self._take_hand(len(found), until_s):
-                break
-            until_s = until_s or perf_counter() + REST_AT_MOST_S
-            if self._resting or asked.done():  # told to stop, or given up, while it waited for a hand
-                self._free.release()
-                continue
-            self._waiting.popleft()
-            found[batch_id] = asked
-            room -= size
-        return found
-
-    async def _take_hand(self, taken: int, until_s: float) -> bool:
-        """Takes one: the first whenever it is free, a few more until then, and any others if they are free now."""
-        longest_s = until_s - perf_counter() if taken and self._free.locked() else None
-        if longest_s is not None and (longest_s <= 0 or taken >= self.runtime.provider.width // 2):
-            return False
-        with suppress(TimeoutError):
-            async with asyncio.timeout(longest_s):
-                return await self._free.acquire()
-        return False
 
     async def _start(self, part: list[int]) -> list[Started]:
         owner = f"{self.owner}-{next(self._starts)}"  # each start's own, so that it can be taken back alone
@@ -216,10 +166,10 @@ class Hands:
             log.error("hand over", batch=started.batch.id, fault=type(error).__name__)
             report = Report(Fate(State.UNKNOWN, "fault"), health=Health.FAILING)
         finally:
-            self._free.release()
+            self._line.free()
         self._flights[started.batch.id] = started = without_mails(started)
         await self._answers.add(started, report)
-        _end(asked)
+        end(asked)
 
     def _hand_over(self, started: Started) -> Report:
         def in_time() -> bool:
@@ -289,11 +239,6 @@ class Hands:
         self._busy.add(task)
         task.add_done_callback(self._busy.discard)
         return task
-
-
-def _end(asked: asyncio.Future[None]) -> None:
-    if not asked.done():
-        asked.set_result(None)
 
 
 def _settle(parts: Runtime, answers: Told, now_ms: int) -> list[bool]:

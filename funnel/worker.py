@@ -36,6 +36,7 @@ REDIS_S = 2.0  # for connecting to Redis, and for each of its answers
 PAUSE_S = 1.0  # before Redis is asked again
 PARTING_S = 5.0
 JOB_TIMEOUT_S = 300
+JOBS_IN_LINE = 8  # more than there are hands: when one gets free, the next batch is there
 BATCHES_PER_TICK = 400
 PLANS_PER_TICK = 3
 LARGEST_SKEW_MS = 2_000
@@ -256,7 +257,7 @@ def _arq(ctx: _C) -> Worker:
         handle_signals=False,
         job_timeout=JOB_TIMEOUT_S,
         keep_result=0,
-        max_jobs=24,  # more than there are hands: some wait for theirs
+        max_jobs=ctx["hands"].runtime.provider.width + JOBS_IN_LINE,
         poll_delay=0.25,
         job_serializer=_to_json,  # arq's default is pickle
         job_deserializer=json.loads,

@@ -330,7 +330,7 @@ def test_while_as_many_mails_as_may_be_in_memory_are_on_their_way_no_more_are_st
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids, gate = lesson_batches(world, ALICE, BOB, CHARLIE), Gate()
-    monkeypatch.setattr("funnel.hands.RECIPIENTS_AT_ONCE", 1)
+    monkeypatch.setattr("funnel.line.RECIPIENTS_AT_ONCE", 1)
     monkeypatch.setattr("funnel.hands.ON_THEIR_WAY", 1)
     under_way: list[str] = []
     most: list[int] = []
@@ -410,7 +410,7 @@ def test_what_waits_in_the_line_is_not_put_there_again(world: World) -> None:
         await asyncio.to_thread(gate.reached.wait, 30)
         for _ in range(20):
             await busy.begin(found)
-        waiting = len(busy._waiting)
+        waiting = len(busy._line)
         gate.open.set()
         await busy.rest()
         return waiting

@@ -16,6 +16,9 @@ from tests.service.conftest import Service, until
 from tests.service.test_journey import subjects
 
 pytestmark = [pytest.mark.service, pytest.mark.browser]
+TOO_WIDE = """() => [...document.querySelectorAll("h1, h2, h3, p, li, dd, span, a, button, label")]
+    .filter(each => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest(".unseen, .skip"))
+    .map(each => each.textContent.trim())"""
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +46,19 @@ class Visitor:
     def check(self, name: str) -> None:
         """No violation that axe knows of, in light and in dark."""
         self.seen.add(name)
+        self.page.wait_for_load_state()
         for scheme in ("light", "dark"):
             self.page.emulate_media(color_scheme=scheme)
             found = Axe().run(self.page)
             bad = [each["id"] for each in found.response["violations"] if each["impact"] in ("serious", "critical")]
             assert bad == [], f"{name} in {scheme}: {found.generate_report()}"
         self.page.emulate_media(color_scheme="light")
+
+    def fits(self, name: str) -> None:
+        """Nothing reaches beyond the screen."""
+        self.page.wait_for_load_state()  # a click returns when the next page has only begun
+        assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+        assert self.page.evaluate(TOO_WIDE) == [], name
 
     def keep(self, name: str) -> None:
         folder = os.environ.get("SCREENSHOTS")

@@ -8,7 +8,6 @@ from playwright.sync_api import Browser, ViewportSize
 from funnel.core.sequence import Funnel
 from tests.service.conftest import Service, until
 from tests.service.test_browser import Visitor, browser
-from tests.service.test_german_pages import TOO_WIDE
 
 __all__ = ["browser"]  # the fixture
 
@@ -24,8 +23,7 @@ def visitor(request: pytest.FixtureRequest, browser: Browser, service: Service) 
 
 
 def look(visitor: Visitor, name: str) -> None:
-    assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-    assert visitor.page.evaluate(TOO_WIDE) == [], name
+    visitor.fits(name)
     visitor.check(name)
 
 

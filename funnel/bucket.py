@@ -16,6 +16,7 @@ from funnel.core.schedule import DAY_MS
 TIMEOUT_S = 2.0
 AWAY_WAIT_MS = 5_000
 MARKS_KEPT_S = 2 * DAY_MS // 1000
+READ_SIZE = 4_096  # bytes that each connection keeps for answers, one for each thread that hands over
 MARKS_AT_ONCE = 1_000  # Lua passes a few thousand values to a command, not more
 
 # KEYS: buckets. ARGV: µs since the epoch ('' for the server's own clock), 'together' (every bucket grants the same) or
@@ -76,7 +77,9 @@ return found
 
 def connect(url: str, timeout_s: float = TIMEOUT_S) -> redis.Redis:
     """A client for `url` that gives up soon; connects when first used."""
-    return redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+    return redis.Redis.from_url(
+        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, socket_read_size=READ_SIZE
+    )
 
 
 def pace(

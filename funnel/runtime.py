@@ -89,7 +89,7 @@ def settle_down() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):  # where it is not glibc's
         # A heap for every thread would keep each thread's largest batch for good.
-        ctypes.CDLL(None).mallopt(_ARENAS, 2)
+        ctypes.CDLL(None).mallopt(_ARENAS, 1)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

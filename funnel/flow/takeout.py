@@ -41,7 +41,7 @@ def of_address(tools: Tools, address: str, now_ms: int) -> Data | None:
 
 def gather(connection: Connection, tools: Tools, reader: Record, now_ms: int) -> Data:
     opened = _Opened(connection, tools, reader)
-    funnels = {name: funnel for name, (_, funnel) in tools.current(connection).items()}
+    funnels = {name: funnel.read_in(reader.locale) for name, (_, funnel) in tools.current(connection).items()}
     stands = history.suppressed(connection, reader.id)
     return {
         "format": FORMAT,

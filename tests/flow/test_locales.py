@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from funnel.core.consent import wording_hash
-from funnel.flow import admission, course, signup
+from funnel.flow import admission, course, signup, takeout
 from funnel.flow.people import Request
 from funnel.flow.publish import publish
 from funnel.store.db import writing
@@ -71,6 +71,19 @@ def test_the_headers_name_the_language_and_the_senders_name_is_in_it(world: Worl
         raw = world.mails(address)[-1].path.read_text()
         assert f"\nContent-Language: {locale}\n" in raw.replace("\r\n", "\n")
         assert f"From: {name} <" in raw
+
+
+def test_the_data_of_a_reader_names_course_and_pattern_as_they_know_them(world: World) -> None:
+    join_all(world, {ALICE: "de", BOB: "en"})
+    main = world.funnel()
+    for address, spoken in ((ALICE, main.translations["de"]), (BOB, main)):
+        found = takeout.of_address(world.tools, address, world.clock())
+        assert found is not None
+        assert {each["site"] for part in ("courses", "sign_ups", "service_mails") for each in found[part]} == {
+            spoken.title
+        }
+        assert found["courses"][0]["pattern_name"] == spoken.patterns["freeze"].name
+    assert main.translations["de"].title != main.title
 
 
 def test_what_was_agreed_to_is_kept_in_the_words_and_the_language_that_were_shown(world: World) -> None:

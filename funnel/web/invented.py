@@ -28,16 +28,16 @@ def data(
         },
         "consents": list(_consents(spoken, began_ms)),
         "sign_ups": [
-            {"site": funnel.title, "state": "confirmed", "at": began, "language": locale, "asked_for": None},
+            {"site": spoken.title, "state": "confirmed", "at": began, "language": locale, "asked_for": None},
         ],
-        "courses": [_course(spoken, funnel.title, pattern, secondary, began_ms)],
+        "courses": [_course(spoken, pattern, secondary, began_ms)],
         "notes": [
-            _note(lesson, funnel.title, began_ms + place * DAY_MS)
+            _note(lesson, spoken.title, began_ms + place * DAY_MS)
             for place, lesson in enumerate(spoken.patterns[pattern].lessons[:_HAD])
         ],
         "service_mails": [
-            _mail("confirm", funnel.title, began_ms - HOUR_MS, began_ms),
-            _mail("rights", funnel.title, now_ms, now_ms + HOUR_MS),
+            _mail("confirm", spoken.title, began_ms - HOUR_MS, began_ms),
+            _mail("rights", spoken.title, now_ms, now_ms + HOUR_MS),
         ],
         "suppression": None,
     }
@@ -50,8 +50,8 @@ def _consents(funnel: Funnel, at_ms: int) -> Iterator[Data]:
             yield {**said, "language": funnel.locale, "revision": ""}
 
 
-def _course(funnel: Funnel, site: str, pattern: str, secondary: str | None, began_ms: int) -> Data:
-    about = {"course": 1, "site": site, "pattern": pattern, "pattern_name": funnel.patterns[pattern].name}
+def _course(funnel: Funnel, pattern: str, secondary: str | None, began_ms: int) -> Data:
+    about = {"course": 1, "site": funnel.title, "pattern": pattern, "pattern_name": funnel.patterns[pattern].name}
     about |= {"second_pattern": secondary, "pace": "as-written", "language": funnel.locale}
     about |= {"state": Enrolled.ACTIVE.value, "why": None, "began": moment(began_ms), "changed": moment(began_ms)}
     return {**about, "next_note": moment(began_ms + (_DAYS + 1) * DAY_MS), "kept_for_next_note": None, "pressed": []}

@@ -3,9 +3,11 @@
 import asyncio
 import dataclasses
 import itertools
+import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,9 @@ from funnel.flow.tools import Tools
 from funnel.hands import TOO_LATE, Hands
 from funnel.mail.provider import Mailing
 from funnel.runtime import Runtime
-from funnel.store.db import writing
-from funnel.store.tables import batch, due, subscriber
+from funnel.store import batches, db
+from funnel.store.db import reading, writing
+from funnel.store.tables import Record, batch, due, subscriber
 from tests.conftest import Clock
 from tests.world import ALICE, BOB, CHARLIE, World
 
@@ -100,7 +103,7 @@ def test_an_answer_counts_though_its_job_was_cut_off(world: World) -> None:
 def test_an_answer_counts_though_the_lease_could_not_be_renewed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ids, gate = lesson_batches(world, ALICE), Gate()
 
-    def away(*_: object) -> list[bool]:
+    def away(*_: object) -> set[int]:
         gate.open.set()
         raise OperationalError("SELECT 1", {}, Exception("the database is away for a moment"))
 
@@ -116,7 +119,7 @@ def test_a_lease_that_could_not_be_renewed_in_time_is_renewed_before_it_is_judge
     away = threading.Event()
     away.set()
 
-    def renewing(*arguments: Any) -> list[bool]:
+    def renewing(*arguments: Any) -> set[int]:
         if away.is_set():
             raise OperationalError("BEGIN", {}, Exception("the database is away for a moment"))
         return settle.renew(*arguments)
@@ -145,7 +148,7 @@ def test_a_lease_is_renewed_while_the_provider_takes_its_time(world: World, monk
     ids, gate = lesson_batches(world, ALICE), Gate()
     leases = []
 
-    def noting(*arguments: Any) -> list[bool]:
+    def noting(*arguments: Any) -> set[int]:
         leases.append(settle.renew(*arguments))
         if len(leases) == 3:
             gate.open.set()
@@ -153,7 +156,7 @@ def test_a_lease_is_renewed_while_the_provider_takes_its_time(world: World, monk
 
     monkeypatch.setattr("funnel.hands.renew", noting)
     send(hands(world, gate, lease_ms=600), ids)
-    assert leases[:3] == [[True]] * 3
+    assert leases[:3] == [set(ids)] * 3
     assert states(world) == [State.ACCEPTED]
 
 
@@ -416,6 +419,70 @@ def test_what_waits_in_the_line_is_not_put_there_again(world: World) -> None:
         return waiting
 
     assert asyncio.run(whole()) <= 2
+
+
+def test_who_waits_for_a_mail_of_their_own_does_not_wait_behind_all_the_lessons_in_the_line(world: World) -> None:
+    lesson_batches(world, ALICE, BOB, CHARLIE, "dora@example.org")
+    gate = Gate(width=1)
+
+    def startable() -> Sequence[Record]:
+        with reading(world.tools.engine) as connection:
+            return batches.startable(connection, Runtime.now_ms(), 100)
+
+    async def whole() -> None:
+        busy = hands(world, gate)
+        await busy.begin(startable())
+        await asyncio.to_thread(gate.reached.wait, 30)
+        world.sign_up("new@example.org")
+        plan.plan(world.tools, world.clock())
+        await busy.begin(startable())
+        gate.open.set()
+        while busy._line or busy._flights:
+            await asyncio.sleep(0.01)
+        await busy.rest()
+
+    asyncio.run(whole())
+    kinds = {row.uid: row.kind for row in world.rows(batch)}
+    assert [kinds[uid] for uid in gate.handed] == ["lesson", "notice", "lesson", "lesson", "lesson"]
+
+
+def test_by_a_wrong_clock_nothing_is_started_whoever_asks_for_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, gate = lesson_batches(world, ALICE), Gate()
+    gate.open.set()
+    right = Runtime.now_ms
+    for skew_ms in (-3_000, 3_000):
+        monkeypatch.setattr(Runtime, "now_ms", staticmethod(lambda skew_ms=skew_ms: right() + skew_ms))
+        send(hands(world, gate), ids)
+    assert (states(world), gate.handed) == ([State.PLANNED], [])
+    monkeypatch.setattr(Runtime, "now_ms", staticmethod(right))
+    send(hands(world, gate), ids)
+    assert states(world) == [State.ACCEPTED]
+
+
+def test_an_answer_waits_as_long_as_another_program_keeps_the_database_to_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, gate = lesson_batches(world, ALICE), Gate()
+    url = world.tools.engine.url
+    if url.get_backend_name() != "sqlite":
+        pytest.skip("PostgreSQL has many writers")
+    monkeypatch.setattr(db, "BUSY_TIMEOUT_MS", 50)
+
+    async def whole() -> int:
+        busy = hands(world, gate)
+        await busy.begin([row for row in world.rows(batch) if row.id in ids])
+        await asyncio.to_thread(gate.reached.wait, 30)
+        with closing(sqlite3.connect(str(url.database), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            gate.open.set()
+            while not any(each.failures for each in busy._answers._waiting):
+                await asyncio.sleep(0.01)
+            waiting = len(busy._answers)
+        await busy.rest()
+        return waiting
+
+    assert asyncio.run(whole()) == 1
+    assert states(world) == [State.ACCEPTED]
 
 
 def send(busy: Hands, ids: list[int]) -> None:

@@ -78,7 +78,9 @@ def _apply_some(tools: Tools, now_ms: int) -> Sequence[Record]:
         if not events.is_alone(connection):
             return ()
         rows = _affordable(events.new(connection, COST_AT_ONCE))
-        telling = [row for row in rows if row.kind in KNOWN and row.batch_kind]
+        lost = [row.id for row in rows if row.batch_kind and row.target_id is None]
+        found = [*rows, *events.moved(connection, lost)]
+        telling = [row for row in found if row.kind in KNOWN and row.batch_kind]
         stopped = _stopped(connection, telling)
         # Locked in the order of everybody else: a person first, then the starts, then batches and deliveries.
         readers = subscribers.locked(connection, list(stopped.readers)) if stopped.readers else ()

@@ -27,12 +27,12 @@ REFUSALS_AT_MOST = 12
 _draw = secrets.SystemRandom().random
 
 
-def renew(tools: Tools, flights: Iterable[Started], now_ms: int) -> list[bool]:
-    """Extends the leases while requests are in flight. For each: False when it is lost; it is not given back."""
+def renew(tools: Tools, flights: Iterable[Started], now_ms: int) -> set[int]:
+    """Extends the leases while requests are in flight. The ids of those that are ours still; the others are lost."""
     until_ms = now_ms + tools.lease_ms
     with writing(tools.engine) as connection:
-        rows = (started.batch for started in flights)
-        return [batches.renew(connection, row.id, row.owner, row.attempt, until_ms) for row in rows]
+        rows = sorted((started.batch for started in flights), key=lambda row: row.id)  # as everybody locks them
+        return {row.id for row in rows if batches.renew(connection, row.id, row.owner, row.attempt, until_ms)}
 
 
 def settle(tools: Tools, answers: Sequence[tuple[Started, Report]], now_ms: int) -> list[bool]:
@@ -93,8 +93,10 @@ def split_off(connection: Connection, batch: Record, ids: Sequence[int], fate: F
     uid = secrets.token_hex(16)
     same = ("kind", "funnel", "revision_id", "lesson_id", "segment", "provider", "started_ms", "attempt", "due_ms")
     fresh = {
-        **{name: getattr(batch, name) for name in same},
+        **{name: getattr(batch, name) for name in (*same, "resent")},
         "uid": uid,
+        "split_from": batch.id,
+        "split_attempt": batch.attempt,
         "state": fate.state,
         "reason": fate.reason or None,
         "planned_ms": planned_ms,
@@ -123,7 +125,7 @@ def _lessons(started: Started, report: Report) -> list[Sent]:
 def _record(connection: Connection, started: Started, report: Report, held: Collection[int], now_ms: int) -> bool:
     row = started.batch
     if row.id not in held:
-        proven = report.fate.state == State.ACCEPTED and not report.exceptions
+        proven = report.fate.state == State.ACCEPTED and _set_apart(connection, started, report)
         return proven and batches.prove(connection, row.id, bit(row.attempt), now_ms, report.fate.reference or None)
     if report.fate.state != State.ACCEPTED:
         batches.settle(connection, row.id, row.owner, row.attempt, _values(row, report, now_ms))
@@ -135,6 +137,19 @@ def _record(connection: Connection, started: Started, report: Report, held: Coll
     if report.split:
         half = [each.id for place, each in enumerate(started.rows) if place not in report.exceptions]
         split_off(connection, row, half[len(half) // 2 :], report.fate, now_ms)
+    return True
+
+
+def _set_apart(connection: Connection, started: Started, report: Report) -> bool:
+    """Leaves those alone in a lost batch who were accepted: what was decided about the others is void, and they stay
+    in doubt, or planned again, in a batch of their own. False where the next attempt has begun with all of them.
+    """
+    if not report.exceptions:
+        return True
+    now = batches.by_id(connection, started.batch.id)
+    if now is None or now.attempt != started.batch.attempt or now.state not in (State.UNKNOWN, State.PLANNED):
+        return False
+    split_off(connection, now, [started.rows[place].id for place in report.exceptions], Fate(now.state), now.planned_ms)
     return True
 
 

@@ -39,11 +39,11 @@ def by_ids(connection: Connection, ids: Collection[int]) -> Sequence[Record]:
 
 
 def startable(connection: Connection, now_ms: int, limit: int, without: Collection[str] = ()) -> Sequence[Record]:
-    """(id, size) of planned batches whose time has come, but for the funnels `without`.
+    """(id, size, kind) of planned batches whose time has come, but for the funnels `without`.
 
     Notices first, somebody is waiting for them; then the oldest.
     """
-    found = select(batch.c.id, batch.c.size).where(_is(State.PLANNED), batch.c.planned_ms <= now_ms)
+    found = select(batch.c.id, batch.c.size, batch.c.kind).where(_is(State.PLANNED), batch.c.planned_ms <= now_ms)
     if without:
         found = found.where(batch.c.funnel.not_in(without))
     return list(connection.execute(found.order_by(batch.c.kind.desc(), batch.c.planned_ms).limit(limit)))
@@ -118,7 +118,8 @@ def move(connection: Connection, row: Record, cause: Cause, values: Mapping[str,
 
 def lose_expired(connection: Connection, now_ms: int) -> None:
     """Started batches whose lease has run out become unknown: nobody can tell how far they got."""
-    lost = batch.update().where(_may(Cause.DOUBT), batch.c.lease_ms < now_ms)
+    ids = select(batch.c.id).where(_may(Cause.DOUBT), batch.c.lease_ms < now_ms).order_by(batch.c.id).with_for_update()
+    lost = batch.update().where(batch.c.id.in_(ids))
     connection.execute(lost.values(state=MOVES[Cause.DOUBT].after, reason="lease ran out", owner=None))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, text
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, text
 
 from funnel.core.delivery import MOVES, Cause, Kind
 from funnel.core.event import Event
@@ -13,6 +13,8 @@ from funnel.store.tables import Record, batch, delivery, event, notice
 
 _APPLYING = 0x6576656E7473  # any number that nobody else locks by
 _NAMES_AT_ONCE = 10_000
+_TARGET = func.coalesce(delivery.c.id, notice.c.id)
+_SUBSCRIBER = func.coalesce(delivery.c.subscriber_id, notice.c.subscriber_id)
 
 
 def batch_ids(connection: Connection, uids: Collection[str]) -> dict[str, int]:
@@ -59,20 +61,38 @@ def new(connection: Connection, limit: int) -> Sequence[Record]:
     NULL when it has gone; of the delivery or notice (target_id, subscriber_id), NULL when its reader has withdrawn; and
     of a notice (notice_kind, address_hash), where the hash is that of another address than its subscriber's.
     """
-    told = ("id", "batch_id", "attempt", "kind", "reason", "at_ms", "received_ms")
-    joined = event.outerjoin(batch, batch.c.id == event.c.batch_id)
-    for kind, table in (("lesson", delivery), ("notice", notice)):
-        place = and_(table.c.batch_id == event.c.batch_id, table.c.position == event.c.position)
-        joined = joined.outerjoin(table, and_(batch.c.kind == kind, place))
-    columns = (
-        *(event.c[name] for name in told),
-        *(batch.c.kind.label("batch_kind"), batch.c.seen_ms, batch.c.started_ms),
-        func.coalesce(delivery.c.id, notice.c.id).label("target_id"),
-        func.coalesce(delivery.c.subscriber_id, notice.c.subscriber_id).label("subscriber_id"),
-        *(notice.c.kind.label("notice_kind"), notice.c.address_hash),
-    )
-    found = select(*columns).select_from(joined).where(event.c.handled_ms.is_(None))
+    found = _told(event, event.c.batch_id).where(event.c.handled_ms.is_(None))
     return connection.execute(found.order_by(event.c.id).limit(limit)).all()
+
+
+def moved(connection: Connection, ids: Collection[int]) -> Sequence[Record]:
+    """Those of these events whose recipient was in that attempt, and has a batch of their own by now: rows as of `new`,
+    but of the batch where the recipient is.
+    """
+    if not ids:
+        return ()
+    begun = select(event.c.id, event.c.attempt, event.c.batch_id).where(among(connection, event.c.id, ids))
+    line = begun.cte("line", recursive=True)
+    later = and_(batch.c.split_from == line.c.batch_id, batch.c.split_attempt > line.c.attempt)
+    line = line.union_all(select(line.c.id, line.c.attempt, batch.c.id).select_from(line.join(batch, later)))
+    ways = event.join(line, and_(line.c.id == event.c.id, line.c.batch_id != event.c.batch_id))
+    found = _told(ways, line.c.batch_id).where(_TARGET.is_not(None))
+    return connection.execute(found.order_by(event.c.id)).all()
+
+
+def _told(events: Any, batch_id: ColumnElement[int]) -> Select[Any]:
+    """The events, with the batch, and with whoever of it they are about."""
+    joined = events.outerjoin(batch, batch.c.id == batch_id)
+    for kind, table in (("lesson", delivery), ("notice", notice)):
+        place = and_(table.c.batch_id == batch_id, table.c.position == event.c.position)
+        joined = joined.outerjoin(table, and_(batch.c.kind == kind, place))
+    own = ("id", "attempt", "kind", "reason", "at_ms", "received_ms")
+    return select(
+        *(event.c[name] for name in own),
+        *(batch_id.label("batch_id"), batch.c.kind.label("batch_kind"), batch.c.seen_ms, batch.c.started_ms),
+        *(_TARGET.label("target_id"), _SUBSCRIBER.label("subscriber_id")),
+        *(notice.c.kind.label("notice_kind"), notice.c.address_hash),
+    ).select_from(joined)
 
 
 def see(connection: Connection, moments: Mapping[int, int]) -> None:

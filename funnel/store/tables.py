@@ -126,7 +126,8 @@ due = Table(
 
 # What is handed over together. `uid` is the random name that the provider sees; `size` how many were planned into it,
 # `due_ms` the earliest of their due times. Bit n of `proven` is set once attempt n is known to have been accepted;
-# `resent` counts how often it was handed over again after a doubt; `seen_ms` is when its first event came.
+# `resent` counts how often it was handed over again after a doubt; `seen_ms` is when its first event came. With
+# `split_from` its recipients were in that batch before, in every attempt before `split_attempt`.
 batch = Table(
     "batch",
     metadata,
@@ -153,11 +154,14 @@ batch = Table(
     Column("proven", BigInteger, nullable=False, server_default="0"),
     Column("resent", Integer, nullable=False, server_default="0"),
     Column("seen_ms", BigInteger, nullable=True),
+    Column("split_from", BigInteger, nullable=True),
+    Column("split_attempt", Integer, nullable=True),
     partial("ix_batch_planned", "planned_ms", where="state = 'planned'"),
     partial("ix_batch_started", "lease_ms", where="state = 'started'"),
     partial("ix_batch_unknown", "started_ms", where="state = 'unknown'"),
     partial("ix_batch_proven", "provider", "started_ms", "id", where="proven <> 0"),
     partial("ix_batch_settled", "settled_ms", where="settled_ms IS NOT NULL"),
+    partial("ix_batch_split_from", "split_from", where="split_from IS NOT NULL"),
     **COUNTED,
 )
 

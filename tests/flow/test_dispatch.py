@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
 
 from funnel.core.delivery import ACCEPTED, Fate, Report, State, Unknowns
+from funnel.core.pace import Unpaced
 from funnel.flow import course, leaving, plan, settle, start, sweep
 from funnel.keyring import Keyring
 from funnel.store import enrollments
@@ -49,7 +51,7 @@ def test_a_worker_that_lost_its_lease_decides_nothing(world: World) -> None:
     assert len(world.start_all("quick")) == 1
     for state in (State.PLANNED, State.FAILED, State.UNKNOWN):
         assert not world.settle(slow, Report(Fate(state)))
-    assert not settle.renew(world.tools, [slow], world.clock())[0]
+    assert settle.renew(world.tools, [slow], world.clock()) == set()
     assert [row.state for row in world.rows(batch) if row.kind == "lesson"] == [State.STARTED]
 
 
@@ -57,7 +59,7 @@ def test_a_renewed_lease_is_not_swept(world: World) -> None:
     world.join(ALICE)
     started = world.start_all()[0]
     world.clock.forward(seconds=10)
-    assert settle.renew(world.tools, [started], world.clock())[0]
+    assert settle.renew(world.tools, [started], world.clock()) == {started.batch.id}
     world.clock.forward(seconds=10)
     sweep.sweep(world.tools, world.clock())
     assert world.settle(started, Report(ACCEPTED))
@@ -244,3 +246,30 @@ def test_what_is_on_its_way_bounds_planning(world: World, monkeypatch: pytest.Mo
     monkeypatch.setattr(plan, "OPEN_AT_MOST", 1)
     plan.plan(world.tools, world.clock())
     assert len(world.rows(due)) == 1
+
+
+def test_a_planning_that_fails_gives_its_share_of_the_pace_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Day(Unpaced):
+        left = 50
+
+        def take(self, wanted: int) -> int:
+            granted = min(wanted, self.left)
+            self.left -= granted
+            return granted
+
+        def give_back(self, unused: int) -> None:
+            self.left += unused
+
+    def away(*_: object) -> None:
+        raise OperationalError("INSERT", {}, Exception("the database is away for a moment"))
+
+    day = Day()
+    world.join_all(ALICE)
+    world.tools = dataclasses.replace(world.tools, pace=day)
+    with monkeypatch.context() as broken:
+        broken.setattr("funnel.flow.plan.watch.forecast", away)
+        with pytest.raises(OperationalError):
+            plan.plan(world.tools, world.clock())
+    assert day.left == 50
+    assert plan.plan(world.tools, world.clock()).lessons == 1
+    assert day.left == 49

@@ -23,10 +23,11 @@ Told = Sequence[tuple[Started, Report]]
 
 @dataclass(eq=False)
 class _Answer:
-    """What became of a batch, and how often that could not be recorded."""
+    """What became of a batch, how often that could not be recorded, and what ends once we are done with it."""
 
     started: Started
     report: Report
+    done: asyncio.Future[None]
     failures: int = 0
 
 
@@ -43,11 +44,12 @@ class Answers:
         return len(self._waiting)
 
     async def add(self, started: Started, report: Report) -> None:
-        """Returns when whatever was there has been recorded, or given up."""
-        self._waiting.append(_Answer(without_mails(started), report))
+        """Returns when it has been recorded, or given up."""
+        answer = _Answer(without_mails(started), report, asyncio.get_running_loop().create_future())
+        self._waiting.append(answer)
         if self._recording is None:
             self._recording = asyncio.create_task(self._record_all())
-        await asyncio.shield(self._recording)
+        await answer.done
 
     async def idle(self, longest_s: float) -> None:
         """Waits until nothing is being recorded, but not longer than this."""
@@ -105,6 +107,8 @@ class Answers:
     def _end(self, answer: _Answer) -> None:
         self._waiting.remove(answer)
         self._done(answer.started.batch.id)
+        if not answer.done.done():
+            answer.done.set_result(None)
 
 
 def without_mails(started: Started) -> Started:

@@ -24,7 +24,7 @@ from funnel.flow.watch import seen_twice
 from funnel.line import Line, end
 from funnel.mail.provider import Recipients
 from funnel.meters import Meters, Step
-from funnel.runtime import Runtime
+from funnel.runtime import LARGEST_SKEW_MS, Runtime
 from funnel.store.tables import Record
 
 LONGEST_S = 10.0
@@ -80,7 +80,7 @@ class Hands:
         there = self._flights.keys() | self._line.waiting()
         for row in found:
             if row.id not in there:
-                self._ask(row.id, row.size)
+                self._ask(row.id, row.size, urgent=row.kind == Kind.NOTICE)
 
     async def catch_up(self) -> None:
         """Renews what could not be renewed in time. To be called before anybody here judges leases."""
@@ -111,9 +111,9 @@ class Hands:
         for task in self._busy:
             task.cancel()
 
-    def _ask(self, batch_id: int, size: int) -> asyncio.Future[None]:
+    def _ask(self, batch_id: int, size: int, *, urgent: bool = False) -> asyncio.Future[None]:
         """Puts a batch in the line, and sees to it that somebody lets it in."""
-        asked = self._line.join(batch_id, size)
+        asked = self._line.join(batch_id, size, urgent=urgent)
         if self._line and (self._starting is None or self._starting.done()):
             self._starting = self._keep(self._send())
         return asked
@@ -144,7 +144,7 @@ class Hands:
     async def _start(self, part: list[int]) -> list[Started]:
         owner = f"{self.owner}-{next(self._starts)}"  # each start's own, so that it can be taken back alone
         try:
-            found = await self.write(lambda parts, now_ms: start(parts.tools, part, owner, now_ms), "start")
+            found = await self.write(lambda parts, now_ms: _start(parts, part, owner, now_ms), "start")
         except Exception as error:  # noqa: BLE001 -- it is hinted at again
             log.error("start", batches=part, fault=type(error).__name__)
             self._broken[owner] = part  # it may have claimed them all the same, and nobody will hand them over
@@ -239,6 +239,11 @@ class Hands:
         self._busy.add(task)
         task.add_done_callback(self._busy.discard)
         return task
+
+
+def _start(parts: Runtime, ids: Sequence[int], owner: str, now_ms: int) -> list[Started | Broken]:
+    """Nothing, by a clock that is not the database's: others would judge the leases by another time."""
+    return start(parts.tools, ids, owner, now_ms) if parts.skew_ms(now_ms) <= LARGEST_SKEW_MS else []
 
 
 def _settle(parts: Runtime, answers: Told, now_ms: int) -> list[bool]:

@@ -7,6 +7,7 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from funnel import presence
+from funnel.core.delivery import Kind
 from funnel.core.schedule import GRACE_MS
 from funnel.runtime import LAST_TICK
 from funnel.store.tables import Record
@@ -16,11 +17,17 @@ HINT_SLOT_MS = 15_000
 
 
 async def hint(ctx: dict[str, Any], found: Sequence[Record]) -> None:
-    """Tells all workers what can be started. When Redis does not answer nobody hears it: this one begins by itself."""
+    """Tells all workers what can be started. When Redis does not answer nobody hears it: this one begins by itself.
+
+    So it does with notices: somebody waits for each, and not behind all the lessons that are in the queue.
+    """
+    hands = ctx["hands"]
+    await hands.begin([row for row in found if row.kind == Kind.NOTICE])
+    lessons = [row for row in found if row.kind == Kind.LESSON]
     try:
-        await _tell(ctx, found)
+        await _tell(ctx, lessons)
     except (RedisError, OSError):
-        await ctx["hands"].begin(found)
+        await hands.begin(lessons)
 
 
 async def is_attended(redis: ArqRedis, now_ms: int) -> bool:
@@ -39,8 +46,8 @@ async def _tell(ctx: dict[str, Any], found: Sequence[Record]) -> None:
     if slot != now_ms // HINT_SLOT_MS:
         slot, given = now_ms // HINT_SLOT_MS, set()
     for part in _by_thousands([row for row in found if row.id not in given]):
-        await redis.enqueue_job("send_batches", part, _job_id=f"send:{part[0]}:{slot}")
-        given.update(part)
+        if await redis.enqueue_job("send_batches", part, _job_id=f"send:{part[0]}:{slot}"):
+            given.update(part)
     ctx["hinted"] = slot, given
     await redis.set(LAST_TICK, now_ms)
     key, value = presence.said("worker", ctx["hands"].runtime.tools.keyring.whole)

@@ -1,4 +1,7 @@
-"""The line of batches that wait for a free hand: first come, first served, and several that are let in together."""
+"""The line of batches that wait for a free hand: first come, first served, but for those that somebody waits for.
+
+Several are let in together.
+"""
 
 import asyncio
 from collections import deque
@@ -18,6 +21,7 @@ class _Asked(NamedTuple):
 
     batch_id: int
     size: int
+    urgent: bool
     done: asyncio.Future[None]
 
 
@@ -38,13 +42,16 @@ class Line:
         """Ids of the batches that are still wanted."""
         return {each.batch_id for each in self._waiting if not each.done.cancelled()}
 
-    def join(self, batch_id: int, size: int) -> asyncio.Future[None]:
-        """Puts a batch of so many recipients at the end. What is returned ends with its sending, or without any."""
+    def join(self, batch_id: int, size: int, *, urgent: bool = False) -> asyncio.Future[None]:
+        """Puts a batch of so many recipients at the end; an urgent one before all that are not. What is returned ends
+        with its sending, or without any.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._closed:
             end(done)
         else:
-            self._waiting.append(_Asked(batch_id, size, done))
+            place = sum(each.urgent for each in self._waiting) if urgent else len(self._waiting)
+            self._waiting.insert(place, _Asked(batch_id, size, urgent, done))
         return done
 
     def close(self) -> None:
@@ -58,14 +65,14 @@ class Line:
         found: dict[int, asyncio.Future[None]] = {}
         room, until_s = RECIPIENTS_AT_ONCE, 0.0
         while self._waiting and not (found and self._waiting[0].size > room):
-            batch_id, size, done = self._waiting[0]
+            batch_id, size, _, done = asked = self._waiting[0]
             if done.done() or batch_id in found or batch_id in self._under_way:
                 end(self._waiting.popleft().done)
                 continue
             if not await self._take(len(found), until_s):
                 break
             until_s = until_s or perf_counter() + REST_AT_MOST_S
-            if done.done():  # told to stop, or given up, while it waited for a hand
+            if done.done() or self._waiting[0] is not asked:  # told to stop, given up or overtaken while it waited
                 self.free()
                 continue
             self._waiting.popleft()

@@ -26,7 +26,8 @@ from funnel.mail.provider import Provider
 from funnel.mail.sendgrid import SendGrid
 from funnel.mail.smtp import Smtp
 from funnel.settings import ROOT, Settings
-from funnel.store.db import open_engine
+from funnel.store.db import now_ms as database_now_ms
+from funnel.store.db import open_engine, reading
 
 if TYPE_CHECKING:
     from funnel.exchanges import Exchanges
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _Name = TypeVar("_Name")
 NOTICES = ("confirm", "already", "rights", "address", READY)
+LARGEST_SKEW_MS = 2_000  # of a clock by which work may be taken
 LAST_TICK = "funnel:last-tick"  # the key in Redis under which the worker says that it lives
 _ARENAS = -8  # M_ARENA_MAX of <malloc.h>
 NUDGE = "funnel:nudge"  # the channel in Redis on which the web process says that somebody is waiting
@@ -52,6 +54,11 @@ class Runtime:
     def now_ms() -> int:
         """The clock. Read once per request or job, and passed down."""
         return time.time_ns() // 1_000_000
+
+    def skew_ms(self, now_ms: int) -> int:
+        """How far this machine's clock is from the database's, by which all workers judge each other's leases."""
+        with reading(self.tools.engine) as connection:
+            return abs(database_now_ms(connection) - now_ms)
 
     def suppressions(self) -> "Suppressions":
         """The provider's suppression lists; only SendGrid keeps any."""

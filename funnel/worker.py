@@ -23,10 +23,9 @@ from funnel.flow import erasing, events, holding, plan, rebooking, resuming, ret
 from funnel.flow.holding import Gate
 from funnel.flow.sweep import Attention
 from funnel.hands import Hands
-from funnel.runtime import NUDGE, Runtime
+from funnel.runtime import LARGEST_SKEW_MS, NUDGE, Runtime
 from funnel.store import batches
 from funnel.store.db import empty_journal, reading
-from funnel.store.db import now_ms as database_now_ms
 from funnel.store.tables import Record
 
 TICK_S = 1.0
@@ -39,7 +38,6 @@ JOB_TIMEOUT_S = 300
 JOBS_IN_LINE = 8  # more than there are hands: when one gets free, the next batch is there
 BATCHES_PER_TICK = 400
 PLANS_PER_TICK = 3
-LARGEST_SKEW_MS = 2_000
 
 log = structlog.get_logger()
 _C = dict[str, Any]
@@ -176,8 +174,7 @@ async def _wake(ctx: _C) -> None:
 
 def _look_after(parts: Runtime, attention: Attention, now_ms: int) -> bool:
     """Takes in what the provider told, and sweeps. False when this machine's clock cannot be trusted with more."""
-    with reading(parts.tools.engine) as connection:
-        skew_ms = abs(database_now_ms(connection) - now_ms)
+    skew_ms = parts.skew_ms(now_ms)
     if skew_ms > LARGEST_SKEW_MS:
         log.error("clock differs from the database's; taking no work", skew_ms=skew_ms)
         return False

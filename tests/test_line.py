@@ -81,6 +81,26 @@ def test_a_batch_waits_for_its_own_hand_but_not_for_long_for_those_of_others() -
     run(scene)
 
 
+def test_an_urgent_batch_goes_before_all_that_are_not_and_behind_those_that_are() -> None:
+    async def scene() -> None:
+        line = Line(1, ())
+        line.join(1, 1)
+        waiting = asyncio.create_task(line.let_in())
+        assert list(await waiting) == [1]
+        line.join(2, 1)
+        waiting = asyncio.create_task(line.let_in())
+        await asyncio.sleep(0)
+        line.join(3, 1, urgent=True)
+        line.join(4, 1, urgent=True)
+        line.join(5, 1)
+        for expected in (3, 4, 2, 5):
+            line.free()
+            assert list(await waiting) == [expected]
+            waiting = asyncio.create_task(line.let_in())
+
+    run(scene)
+
+
 def test_a_closed_line_lets_nobody_in_and_keeps_nobody_waiting() -> None:
     async def scene() -> None:
         line = Line(1, ())

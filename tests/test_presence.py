@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import pytest
 import redis
@@ -47,7 +48,8 @@ def test_a_worker_says_so_with_its_tick(client: redis.Redis, server: str, termin
     async def tick() -> None:
         async with AsyncRedis.from_url(server) as there:
             runtime = SimpleNamespace(tools=terminal.world.tools, now_ms=lambda: 0)
-            await hints.hint({"redis": there, "hands": SimpleNamespace(runtime=runtime)}, [])
+            hands = SimpleNamespace(runtime=runtime, begin=AsyncMock())
+            await hints.hint({"redis": there, "hands": hands}, [])
 
     asyncio.run(tick())
     assert [each.versions for each in processes(client) or ()] == [{1}]

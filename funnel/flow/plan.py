@@ -61,13 +61,16 @@ def plan_lessons(tools: Tools, now_ms: int, most: int = ROWS_AT_ONCE, stopped: S
     granted = tools.pace.take(most)
     if granted <= 0:
         return Planned()
-    with writing(tools.engine) as connection:
-        watch.forecast(connection, now_ms)
-        crowds = _take(connection, tools, now_ms, granted, stopped)
-        planned = {name: _plan_funnel(connection, tools, name, crowd, now_ms) for name, crowd in crowds.items()}
-        held = watch.volume(connection, planned, now_ms, real_time=tools.real_time)
-    count = sum(planned.values())
-    tools.pace.give_back(granted - count)
+    count = 0
+    try:
+        with writing(tools.engine) as connection:
+            watch.forecast(connection, now_ms)
+            crowds = _take(connection, tools, now_ms, granted, stopped)
+            planned = {name: _plan_funnel(connection, tools, name, crowd, now_ms) for name, crowd in crowds.items()}
+            held = watch.volume(connection, planned, now_ms, real_time=tools.real_time)
+        count = sum(planned.values())
+    finally:
+        tools.pace.give_back(granted - count)
     return Planned(count, tuple(held))
 
 

@@ -22,21 +22,22 @@ class Attention:
     """Whether a worker may judge the leases of others.
 
     After a time in which it could not reach the database, perhaps nobody could: whoever holds a lease gets as long as
-    one lasts to renew it, and to record what a provider has answered meanwhile.
+    one lasts to renew it, and to record what a provider has answered meanwhile. A worker that has just begun knows of
+    no such time, and waits as long.
     """
 
     def __init__(self, lease_ms: int) -> None:
         self._lease_ms = lease_ms
         self._last_ms: int | None = None
-        self._since_ms: int | None = None
+        self._since_ms = 0
 
     def may_judge(self, now_ms: int) -> bool:
         """To be asked at every tick that reaches the database."""
         last_ms, self._last_ms = self._last_ms, now_ms
         # A lease is renewed when a third of it has passed: the rest is what each of them had when the gap began.
-        if last_ms is not None and now_ms - last_ms > max(self._lease_ms * 2 // 3, SHORT_MS):
+        if last_ms is None or now_ms - last_ms > max(self._lease_ms * 2 // 3, SHORT_MS):
             self._since_ms = now_ms
-        return self._since_ms is None or now_ms - self._since_ms >= self._lease_ms
+        return now_ms - self._since_ms >= self._lease_ms
 
 
 def sweep(tools: Tools, now_ms: int) -> Sequence[Record]:

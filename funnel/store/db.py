@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Function, create_engine, event, func, select, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 10_000
@@ -199,7 +200,10 @@ def _prepare_sqlite(raw: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     if connection.get_execution_options().get("begin") == "IMMEDIATE":
-        _take_write_lock(connection.connection.driver_connection)
+        try:
+            _take_write_lock(connection.connection.driver_connection)
+        except sqlite3.OperationalError as error:  # what happens in this event is not translated as elsewhere
+            raise OperationalError("BEGIN IMMEDIATE", None, error) from error
     else:
         connection.exec_driver_sql("BEGIN")
 

@@ -226,16 +226,17 @@ LEASE_MS = 15_000
 @pytest.mark.parametrize(
     ("ticks_s", "may"),
     [
-        ([0], True),
-        ([0, 1, 2, 5], True),
-        ([0, 10], True),
-        ([0, 11], False),
-        ([0, 11, 12, 20, 25], False),
-        ([0, 11, 12, 20, 26], True),
-        ([0, 11, 20, 31, 35], False),
+        ([0], False),
+        ([0, 5, 14], False),
+        ([0, 5, 15], True),
+        ([0, 5, 15, 25], True),
+        ([0, 5, 15, 26], False),
+        ([0, 5, 15, 26, 27, 35, 40], False),
+        ([0, 5, 15, 26, 27, 35, 41], True),
+        ([0, 5, 15, 26, 35, 46, 50], False),
     ],
 )
-def test_whoever_could_not_reach_the_database_gives_the_others_time_before_judging_their_leases(
+def test_whoever_has_just_begun_or_could_not_reach_the_database_gives_the_others_time_before_judging_their_leases(
     ticks_s: list[int], may: bool
 ) -> None:
     attention = sweep.Attention(LEASE_MS)
@@ -244,7 +245,7 @@ def test_whoever_could_not_reach_the_database_gives_the_others_time_before_judgi
 
 def test_a_short_lease_is_judged_all_the_same() -> None:
     attention = sweep.Attention(1_000)
-    assert all(attention.may_judge(at_ms) for at_ms in range(0, 30_000, 1_500))
+    assert [attention.may_judge(at_ms) for at_ms in range(0, 30_000, 1_500)] == [False] + [True] * 19
 
 
 def test_one_event_proves_the_whole_batch_and_its_readers_go_on(world: World) -> None:

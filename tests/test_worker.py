@@ -475,7 +475,7 @@ def test_an_answer_waits_as_long_as_another_program_keeps_the_database_to_itself
         with closing(sqlite3.connect(str(url.database), isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             gate.open.set()
-            while not any(each.failures for each in busy._answers._waiting):
+            while busy._flights and not any(each.failures for each in busy._answers._waiting):
                 await asyncio.sleep(0.01)
             waiting = len(busy._answers)
         await busy.rest()

@@ -118,8 +118,9 @@ def move(connection: Connection, row: Record, cause: Cause, values: Mapping[str,
 
 def lose_expired(connection: Connection, now_ms: int) -> None:
     """Started batches whose lease has run out become unknown: nobody can tell how far they got."""
-    ids = select(batch.c.id).where(_may(Cause.DOUBT), batch.c.lease_ms < now_ms).order_by(batch.c.id).with_for_update()
-    lost = batch.update().where(batch.c.id.in_(ids))
+    expired = and_(_may(Cause.DOUBT), batch.c.lease_ms < now_ms)
+    in_order = select(batch.c.id).where(expired).order_by(batch.c.id).with_for_update()  # as everybody locks them
+    lost = batch.update().where(batch.c.id.in_(in_order), expired)
     connection.execute(lost.values(state=MOVES[Cause.DOUBT].after, reason="lease ran out", owner=None))
 
 

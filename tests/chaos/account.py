@@ -39,7 +39,7 @@ OPEN = (State.PLANNED, State.STARTED, State.UNKNOWN)
 class Account:
     """`explained`: duplicates, a line each, by who decided them in `causes`; the others are among the `problems`.
 
-    `in_doubt`: lessons that a person counted as sent, and that nobody had.
+    `in_doubt`: lessons that nobody had, and that a person counted as sent, or whose reader changed course in the doubt.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -73,7 +73,9 @@ def open_work(connection: Connection) -> str:
 
 @dataclass
 class Books:
-    """All that anybody knows of a run. `forgiven`: messages that a person counted as sent, though nobody had them."""
+    """All that anybody knows of a run. `forgiven`: messages that nobody had, though for all that was known they had: a
+    person counted them as sent, or their reader changed course in the doubt, and must not get them under another name.
+    """
 
     connection: Connection
     names: Names
@@ -105,10 +107,12 @@ def settle_account(
     had = {mail.message_id for mail in post.taken}
     counted = {message_id for told in past.assumed for message_id in told.get("messages", ())}
     mails = [past.named(mail) for mail in post.taken]
-    books = Books(connection, names, funnel, post, crowd, past, frozenset(counted - had), mails)
+    left = _left_in_doubt(connection, names)
+    books = Books(connection, names, funnel, post, crowd, past, frozenset((counted | left.keys()) - had), mails)
     account.lessons = len({(mail.to, mail.subject) for mail in books.lessons()})
     account.in_doubt = len(books.forgiven)
     _duplicates(books, account)
+    account.problems += [f"{each} is unknown without a doubt" for each in left if not past.decisions(each, left[each])]
     lost = [*_unsent(books), *_unfinished(books)]
     account.lost = len(lost)
     resends = funnel.unknown == RESEND
@@ -119,6 +123,13 @@ def settle_account(
     account.counts.update(f"courses {row.state}" for row in books.rows(select(enrollment.c.state)))
     account.counts["attempts that were accepted"] = sum(map(len, books.attempts().values()))
     return account
+
+
+def _left_in_doubt(connection: Connection, names: Names) -> dict[str, str]:
+    """Messages that were to be sent once more when their readers did not want them any more → where they are now."""
+    uids = select(delivery.c.id, batch.c.uid).join(batch, batch.c.id == delivery.c.batch_id)
+    rows = connection.execute(uids.where(delivery.c.state == State.UNKNOWN))
+    return {names.of_lesson(row.id): row.uid for row in rows}
 
 
 def _duplicates(books: Books, account: Account) -> None:
@@ -260,7 +271,7 @@ def _course_problems(
     if last.state != Enrolled.FINISHED or any(row.state in LIVE for row in courses):
         yield f"lost: {reader}: courses {[(row.pattern, row.state, row.reason) for row in courses]}"
     if missing := wanted - set(had) - excused:
-        yield f"lost: {reader} has never had {sorted(missing)}"
+        yield f"lost: {reader}, now in course {last.id} of {len(courses)}, has never had {sorted(missing)}"
 
 
 def _after_leaving(books: Books) -> Iterator[str]:

@@ -31,9 +31,9 @@ LONGEST_S = 10.0
 REST_S = 20.0  # for recording, once the last answer is there
 UNRECORDED_PER_HAND = 2  # answers at most; with more, no batch is started
 ON_THEIR_WAY = 12_000  # recipients whose mails are in memory; with more, no batch is started
-DOUBLED = Report(Fate(State.PLANNED, "doubled"))
-UNCHECKED = Report(Fate(State.PLANNED, "could not be checked", retry_ms=10_000))
-TOO_LATE = Report(Fate(State.PLANNED, "came too late to its own lease"))
+DOUBLED = Report(Fate(State.PLANNED, "doubled"), health=Health.UNASKED)
+UNCHECKED = Report(Fate(State.PLANNED, "could not be checked", retry_ms=10_000), health=Health.UNASKED)
+TOO_LATE = Report(Fate(State.PLANNED, "came too late to its own lease"), health=Health.UNASKED)
 
 log = structlog.get_logger()
 _T = TypeVar("_T")

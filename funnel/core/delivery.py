@@ -117,6 +117,7 @@ class Health(StrEnum):
     """What an answer tells about the provider as a whole; the breaker listens to it."""
 
     FINE = "fine"
+    UNASKED = "unasked"  # it was asked nothing
     BUSY = "busy"  # it asks everybody to wait: for the fate's `retry_ms`, not longer
     FAILING = "failing"  # it broke, or cannot be reached
     REFUSING = "refusing"  # it wants none of our mail until a person has looked

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from funnel.core.consent import Suppressed
-from funnel.core.delivery import EVIDENCE, Cause, Kind
+from funnel.core.delivery import EVIDENCE, Cause, Kind, bit
 from funnel.core.event import CAUSES, KNOWN, SUPPRESSES
 from funnel.core.notice import ADDRESS
 from funnel.flow.leaving import suppress
@@ -22,7 +22,6 @@ from funnel.store.tables import Record
 COST_AT_ONCE = 2_000  # of a transaction, in plain events
 COST_AT_MOST = 20_000  # of a call: it keeps the worker's only writer busy
 SUPPRESSING_COSTS = 40
-LAST_BIT = 30  # of the mask of attempts: later ones share it
 
 
 class Receipt(StrEnum):
@@ -165,7 +164,7 @@ def _believe(connection: Connection, tools: Tools, rows: Iterable[Record], now_m
     for row in rows:
         if row.seen_ms is None:
             seen[row.batch_id] = min(seen.get(row.batch_id, row.received_ms), row.received_ms)
-        proofs[row.batch_id] = proofs.get(row.batch_id, 0) | 1 << min(row.attempt, LAST_BIT)
+        proofs[row.batch_id] = proofs.get(row.batch_id, 0) | bit(row.attempt)
     events.see(connection, dict(sorted(seen.items())))
     if proofs:
         prove(connection, tools, proofs, now_ms)

@@ -98,6 +98,8 @@ class Breaker:
 
         True when this shut the gate. Costs nothing while all is well.
         """
+        if health == Health.UNASKED:
+            return False
         self._in_a_row = self._in_a_row + 1 if health in pace.PATIENCE else 0
         if health == Health.FINE:
             self._lift(engine, now_ms)

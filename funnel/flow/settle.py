@@ -72,14 +72,26 @@ def give_back(tools: Tools, ids: Collection[int], owners: Collection[str], now_m
 def prove(connection: Connection, tools: Tools, proofs: Mapping[int, int], now_ms: int) -> None:
     """Takes evidence of acceptance: batch id → mask of the attempts' bits. Once is as good as many times.
 
-    Whoever was in doubt, or planned to be sent again, counts as sent; the courses go on.
+    Whoever was in doubt, or planned to be sent again, counts as sent; the courses go on. So it is with those who were
+    in that attempt, and have been split off since.
     """
+    if not proofs:
+        return
+    later = {
+        row.id: proofs[row.split_from] & _before(row.split_attempt) for row in batches.split_off(connection, proofs)
+    }
+    prove(connection, tools, {id_: mask for id_, mask in later.items() if mask}, now_ms)
     for row in batches.by_ids(connection, list(proofs)):
-        mask = proofs[row.id] & sum({bit(attempt) for attempt in range(1, row.attempt + 1)})
+        mask = proofs[row.id] & _before(row.attempt + 1)
         if not mask or row.proven | mask == row.proven:
             continue
         if batches.prove(connection, row.id, mask, now_ms):
             resume(connection, tools, row, now_ms)
+
+
+def _before(attempt: int) -> int:
+    """The bits of all attempts before this one."""
+    return sum({bit(each) for each in range(1, attempt)})
 
 
 def resume(connection: Connection, tools: Tools, batch: Record, now_ms: int) -> None:

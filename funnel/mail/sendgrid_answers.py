@@ -45,7 +45,7 @@ MEANINGS: dict[int, Meaning] = {
     504: _IN_DOUBT,
 }
 
-NO_ROOM = Report(Fate(State.PLANNED, "every connection is busy", retry_ms=SOON_MS))
+NO_ROOM = Report(Fate(State.PLANNED, "every connection is busy", retry_ms=SOON_MS), health=Health.UNASKED)
 NO_CONNECTION = Report(Fate(State.PLANNED, "no connection", retry_ms=SOON_MS), health=Health.FAILING)
 TOO_LATE = Report(Fate(State.PLANNED, "connected too late", retry_ms=SOON_MS), health=Health.FAILING)
 NOT_TRUSTED = Report(Fate(State.PLANNED, "certificate not trusted", retry_ms=LATER_MS), health=Health.FAILING)

@@ -15,6 +15,7 @@ TOO_LATE = Fate(State.PLANNED, "connected too late", retry_ms=SOON_MS)
 SENDER_REFUSED = Fate(State.PLANNED, "sender refused", retry_ms=LATER_MS)
 BUSY = Fate(State.PLANNED, "server busy", retry_ms=SOON_MS)
 NO_ADDRESS = Fate(State.FAILED, "not an address")
+EVERYBODY_REFUSED = Fate(State.PLANNED, "everybody refused", retry_ms=LATER_MS)
 _IN_DOUBT = Fate(State.UNKNOWN, "connection")
 _SPEAKABLE = re.compile(r"[!-;=?-~]+")
 
@@ -74,8 +75,21 @@ class Window:
     def report(self) -> Report:
         if not self._fates:
             return Report(self._rest, health=self._health)
+        if self._is_everybody_refused():
+            self._fates = {
+                place: fate if fate == NO_ADDRESS else EVERYBODY_REFUSED for place, fate in self._fates.items()
+            }
+            self._health = Health.FAILING
         fates = [self._fates.get(place, self._rest) for place in range(len(self._addresses))]
         return Report(ACCEPTED, {place: fate for place, fate in enumerate(fates) if fate != ACCEPTED}, self._health)
+
+    def _is_everybody_refused(self) -> bool:
+        """Then it may be us whom the server does not want: a relay that is closed to us, or a day's quota. A few tries
+        will show; readers who were given up at once would never come back.
+        """
+        asked = [fate for fate in self._fates.values() if fate != NO_ADDRESS]
+        complete = self._rest == ACCEPTED and len(self._fates) == len(self._addresses)
+        return complete and len(asked) > 1 and all(fate.state == State.FAILED for fate in asked)
 
     def _talk(self, session: Session) -> None:
         session.ask(self._opening())

@@ -158,10 +158,17 @@ def stale(connection: Connection, before_ms: int) -> Sequence[Record]:
     return connection.execute(found).all()
 
 
+def split_off(connection: Connection, ids: Collection[int]) -> Sequence[Record]:
+    """(id, split_from, split_attempt) of the batches that were split off these."""
+    found = select(batch.c.id, batch.c.split_from, batch.c.split_attempt)
+    return list(connection.execute(found.where(among(connection, batch.c.split_from, ids))))
+
+
 def rebatch(connection: Connection, kind: str, ids: Collection[int], before: int, batch_id: int) -> None:
     """Moves deliveries or notices from one batch to another; they keep their positions."""
     table = delivery if kind == "lesson" else notice
-    connection.execute(table.update().where(among(connection, table.c.id, ids)).values(batch_id=batch_id))
+    theirs = among(connection, table.c.id, ids), table.c.batch_id == before  # whoever has withdrawn is in none
+    connection.execute(table.update().where(*theirs).values(batch_id=batch_id))
     connection.execute(batch.update().where(batch.c.id == before).values(size=batch.c.size - len(ids)))
 
 

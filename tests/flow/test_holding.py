@@ -164,6 +164,17 @@ def test_the_probe_that_fails_holds_it_longer_each_time(engine: Engine, clock: C
     assert waits == [30, 60, 120, 240, 480, 600, 600]
 
 
+def test_a_provider_that_was_asked_nothing_is_no_better_and_no_worse_for_it(engine: Engine, clock: Clock) -> None:
+    breaker = Breaker("smtp")
+    for health in (*[Health.FAILING] * 3, Health.UNASKED, Health.FAILING):
+        assert not breaker.listen(engine, health, 0, clock())
+    assert breaker.listen(engine, Health.FAILING, 0, clock())
+    clock.forward(seconds=31)
+    assert admits(breaker, engine, clock())
+    breaker.listen(engine, Health.UNASKED, 0, clock())
+    assert held(engine, clock()).provider("smtp") != Gate.OPEN
+
+
 def test_after_an_acceptance_it_begins_anew(engine: Engine, clock: Clock) -> None:
     breaker = tripped(engine, clock)
     clock.forward(seconds=30)

@@ -128,6 +128,24 @@ def test_late_evidence_of_the_first_attempt_reaches_who_was_split_off_since(worl
     assert len(world.rows(due)) == 2  # both courses go on
 
 
+def test_late_evidence_of_somebody_elses_first_attempt_is_about_who_was_in_it_too(world: World) -> None:
+    first, waits = split_by_pace(world, sendgrid(world))
+    hear(world, first, next(address for address in addresses(first) if address != waits), "delivered")
+    world.clock.forward(hours=0.1)
+    assert world.start_all() == []
+    assert {row.state for row in lessons(world)} == {State.ACCEPTED}
+
+
+def test_who_withdraws_meanwhile_is_in_no_batch_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    smtp(world, monkeypatch, "hold")
+    world.join_all(ALICE, BOB)
+    begun = world.start_all()[0]
+    number = place(begun, BOB)
+    assert leaving.withdraw(world.tools, begun.rows[number].id, world.clock())
+    assert world.settle(begun, Report(ACCEPTED, {number: LATER}))
+    assert [row.batch_id for row in world.rows(delivery) if row.id == begun.rows[number].id] == [None]
+
+
 def test_a_bounce_of_the_first_attempt_stops_who_was_split_off_twice_since(world: World) -> None:
     domain = sendgrid(world)
     first, waits = split_by_pace(world, domain)

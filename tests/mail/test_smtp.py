@@ -13,7 +13,7 @@ from funnel.core.sequence import Funnel
 from funnel.mail.message import to_mime
 from funnel.mail.provider import Mailing
 from funnel.mail.smtp import Smtp
-from funnel.mail.smtp_window import LATER_MS, SOON_MS
+from funnel.mail.smtp_window import EVERYBODY_REFUSED, LATER_MS, SOON_MS
 from tests.fakes.smtp import SmtpSink
 from tests.mail import letters
 
@@ -123,8 +123,8 @@ REFUSALS: list[tuple[str, dict[str, str], Report, list[str]]] = [
     ("gone and full", {"alice": "550 no", "bob": "450 wait"}, Report(ACCEPTED, {0: GONE, 1: LATER}), ALL[2:]),
     ("each its own", {"alice": "550 no", "bob": "450 wait", "charlie": "550 no"},
      Report(ACCEPTED, {0: GONE, 1: LATER, 2: GONE}), []),
-    ("all gone", dict.fromkeys(("alice", "bob", "charlie"), "550 no"),
-     Report(ACCEPTED, dict.fromkeys(range(3), GONE)), []),
+    ("everybody refused, as by a relay that is closed to us", dict.fromkeys(("alice", "bob", "charlie"), "554 denied"),
+     Report(ACCEPTED, dict.fromkeys(range(3), EVERYBODY_REFUSED), Health.FAILING), []),
     ("all full", dict.fromkeys(("alice", "bob", "charlie"), "450 wait"),
      Report(ACCEPTED, dict.fromkeys(range(3), LATER)), []),
 ]  # fmt: skip

@@ -15,7 +15,15 @@ from funnel.core.sequence import Funnel
 from funnel.mail.message import to_mime
 from funnel.mail.provider import Mailing
 from funnel.mail.smtp import Smtp
-from funnel.mail.smtp_window import BUSY, LATER_MS, NO_ADDRESS, NO_CONNECTION, SENDER_REFUSED, TOO_LATE
+from funnel.mail.smtp_window import (
+    BUSY,
+    EVERYBODY_REFUSED,
+    LATER_MS,
+    NO_ADDRESS,
+    NO_CONNECTION,
+    SENDER_REFUSED,
+    TOO_LATE,
+)
 from tests.fakes.smtp import SmtpSink
 from tests.fakes.smtp_server import BE_SILENT, HANG_UP, TAKE_AND_BE_SILENT, TAKE_AND_HANG_UP, Stage
 from tests.mail import letters
@@ -159,6 +167,8 @@ def test_a_server_that_refuses_recipients_gets_no_mail_for_them(
         for address in who:
             sink.refuse(address, "550-5.1.1 there is\r\n550 5.1.1 no such user")
         report = Report(ACCEPTED, {ALL.index(address): refused(550) for address in who})
+        if who == ALL:
+            report = Report(ACCEPTED, dict.fromkeys(range(3), EVERYBODY_REFUSED), Health.FAILING)
         assert [provider.hand_over(mailing) for _ in range(2)] == [report, report]
         assert reached(sink) == [address for address in ALL if address not in who] * 2
         assert (sink.connections, sink.early) == (1, 0)

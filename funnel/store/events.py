@@ -76,7 +76,8 @@ def moved(connection: Connection, ids: Collection[int]) -> Sequence[Record]:
     later = and_(batch.c.split_from == line.c.batch_id, batch.c.split_attempt > line.c.attempt)
     line = line.union_all(select(line.c.id, line.c.attempt, batch.c.id).select_from(line.join(batch, later)))
     ways = event.join(line, and_(line.c.id == event.c.id, line.c.batch_id != event.c.batch_id))
-    found = _told(ways, line.c.batch_id).where(_TARGET.is_not(None))
+    # Said of the events once more, or SQLite reads all there are.
+    found = _told(ways, line.c.batch_id).where(_TARGET.is_not(None), among(connection, event.c.id, ids))
     return connection.execute(found.order_by(event.c.id)).all()
 
 

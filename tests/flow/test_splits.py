@@ -16,7 +16,10 @@ from funnel.flow.tools import Tools
 from funnel.store import events
 from funnel.store.db import writing
 from funnel.store.tables import Record, batch, delivery, due
+from tests.flow.test_ledger import scans, statements
 from tests.world import ALICE, BOB, World
+
+__all__ = ["statements"]  # the fixture
 
 LOST = Report(Fate(State.UNKNOWN, "no answer"))
 LATER = Fate(State.PLANNED, "refused for now (450)", retry_ms=1000)
@@ -144,6 +147,22 @@ def test_who_withdraws_meanwhile_is_in_no_batch_again(world: World, monkeypatch:
     assert leaving.withdraw(world.tools, begun.rows[number].id, world.clock())
     assert world.settle(begun, Report(ACCEPTED, {number: LATER}))
     assert [row.batch_id for row in world.rows(delivery) if row.id == begun.rows[number].id] == [None]
+
+
+def test_who_was_split_off_is_found_by_key_however_much_has_been_told(
+    world: World, statements: list[tuple[str, object]]
+) -> None:
+    first, waits = split_by_pace(world, sendgrid(world))
+    hear(world, first, waits, "delivered")
+    if world.tools.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL reads small tables whole, and rightly so")
+    asked = {
+        statement: given
+        for statement, given in statements
+        if "split_from" in statement and statement.startswith(("SELECT", "WITH"))
+    }
+    assert any(statement.startswith("WITH RECURSIVE") for statement in asked)
+    assert [line for statement, given in asked.items() for line in scans(world.tools.engine, statement, given)] == []
 
 
 def test_a_bounce_of_the_first_attempt_stops_who_was_split_off_twice_since(world: World) -> None:
